@@ -1,0 +1,112 @@
+/**
+ * The one stream of events of a build. Everything that happens is said here, as BuildKit's client sees it
+ * (`moby.buildkit.v1.StatusResponse`), plus the key traces that explain hits and misses.
+ */
+
+/** Nanoseconds since the epoch. Milliseconds are too coarse to keep the order of events. */
+export type Timestamp = bigint;
+
+/** A set of vertices that progress shows as one. */
+export interface ProgressGroup {
+  readonly id: string;
+  readonly name: string;
+  readonly weak: boolean;
+}
+
+/** The state of a vertex; sent whole each time that any of it changes. */
+export interface VertexEvent {
+  readonly kind: 'vertex';
+  readonly digest: string;
+  readonly inputs: readonly string[];
+  readonly name: string;
+  readonly started?: Timestamp;
+  readonly completed?: Timestamp;
+  readonly cached: boolean;
+  readonly error?: string;
+  readonly progressGroup?: ProgressGroup;
+}
+
+/** The progress of one thing inside a vertex: a layer's download, an export's phase. */
+export interface StatusEvent {
+  readonly kind: 'status';
+  readonly id: string;
+  readonly vertex: string;
+  readonly name: string;
+  readonly current: number;
+  readonly total: number;
+  readonly timestamp: Timestamp;
+  readonly started?: Timestamp;
+  readonly completed?: Timestamp;
+}
+
+/** Output of a step. `stream` is 1 for standard output, 2 for standard error. */
+export interface LogEvent {
+  readonly kind: 'log';
+  readonly vertex: string;
+  readonly stream: 1 | 2;
+  readonly data: Uint8Array;
+  readonly timestamp: Timestamp;
+}
+
+/** A range of a source file, lines and characters counted from 1 and 0 as BuildKit counts them. */
+export interface SourceRange {
+  readonly start: { readonly line: number; readonly character: number };
+  readonly end: { readonly line: number; readonly character: number };
+}
+
+/** The file that a location points into. */
+export interface SourceInfo {
+  readonly filename: string;
+  readonly data: Uint8Array;
+  readonly language?: string;
+}
+
+/** A warning of the frontend or of the engine. */
+export interface WarningEvent {
+  readonly kind: 'warning';
+  readonly vertex: string;
+  readonly level: number;
+  readonly short: Uint8Array;
+  readonly detail: readonly Uint8Array[];
+  readonly url?: string;
+  readonly sourceInfo?: SourceInfo;
+  readonly ranges?: readonly SourceRange[];
+}
+
+/** One named thing that went into a cache key: `['env', 'NODE_ENV', 'production']`. */
+export interface KeyPart {
+  readonly kind: string;
+  readonly name: string;
+  readonly value: string;
+}
+
+/** What a vertex's key was made of and how the look-up ended. */
+export interface KeyEvent {
+  readonly kind: 'key';
+  readonly vertex: string;
+  readonly digest: string;
+  /** `definition`: the op's cache map; `content`: the files of input `input`. */
+  readonly source: 'definition' | 'content';
+  readonly input?: number;
+  readonly parts: readonly KeyPart[];
+}
+
+/** How a vertex's look-up ended, and where a hit came from. */
+export interface OutcomeEvent {
+  readonly kind: 'outcome';
+  readonly vertex: string;
+  readonly outcome: 'hit' | 'ran' | 'merged' | 'unneeded';
+  /** The cache that a hit came from: `local`, or the identity of an import. */
+  readonly cache?: string;
+  /** The id of the record that was hit or saved. */
+  readonly record?: string;
+  /** When the result was made, if it was a hit. */
+  readonly createdAt?: Timestamp;
+  /** The vertex that this one was found equal to, if it was merged. */
+  readonly mergedInto?: string;
+}
+
+export type BuildEvent = VertexEvent | StatusEvent | LogEvent | WarningEvent | KeyEvent | OutcomeEvent;
+
+/** Takes events in the order in which they happened. */
+export type EventSink = (event: BuildEvent) => void;
