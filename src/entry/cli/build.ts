@@ -1,0 +1,83 @@
+import type { Command } from 'commander';
+import { type BuildFlags, buildRequest } from './build-request.ts';
+
+/** Adds `outcrop build`, with the flags of `docker buildx build` under the same names. */
+export function addBuildCommand(program: Command): void {
+  program
+    .command('build')
+    .alias('b')
+    .summary('build an image from a Dockerfile')
+    .description(
+      'Build an image from a Dockerfile. PATH is a directory, a git or http URL, or - for a tar archive or a Dockerfile on standard input.',
+    )
+    .argument('<PATH | URL | ->', 'build context')
+    .optionsGroup('What is built:')
+    .option('-f, --file <path>', 'Dockerfile (default: PATH/Dockerfile); - reads it from standard input')
+    .option('--target <stage>', 'stage to build (default: the last)')
+    .option(
+      '--build-arg <name=value>',
+      'set a build argument; NAME alone takes the value from the environment',
+      collect,
+      [],
+    )
+    .option(
+      '--build-context <name=source>',
+      'name a further context: a directory, a URL, docker-image://REF or oci-layout://PATH',
+      collect,
+      [],
+    )
+    .option('--platform <list>', 'platforms to build for, such as linux/amd64,linux/arm64', collect, [])
+    .option('--label <name=value>', 'set a label of the image', collect, [])
+    .option('--annotation <annotation>', 'annotate the image: [TYPE[PLATFORM]:]KEY=VALUE', collect, [])
+    .option('--secret <spec>', 'expose a secret to the build: id=NAME[,src=FILE|,env=VARIABLE]', collect, [])
+    .option('--ssh <spec>', 'expose an ssh agent or keys to the build: default|ID[=SOCKET|KEY[,KEY]]', collect, [])
+    .option('--allow <entitlement>', 'allow an extra: network.host, security.insecure', collect, [])
+    .option(
+      '--call <method>',
+      'do not build; check the Dockerfile or tell of it: build, check, outline, targets',
+      'build',
+    )
+    .option('--check', 'same as --call=check')
+    .optionsGroup('Where the result goes:')
+    .option('-t, --tag <name>', 'name of the image; may be given several times', collect, [])
+    .option(
+      '-o, --output <spec>',
+      'type=image|registry|oci|docker|local|tar[,dest=PATH][,KEY=VALUE]; a PATH alone is a directory',
+      collect,
+      [],
+    )
+    .option('--push', 'push the image; same as --output=type=registry')
+    .option('--load', 'load the image into the Docker engine; same as --output=type=docker')
+    .option('--iidfile <path>', 'write the image id to a file')
+    .option('--metadata-file <path>', 'write what the build came to as JSON')
+    .option('--provenance <spec>', 'same as --attest=type=provenance')
+    .option('--sbom <spec>', 'same as --attest=type=sbom')
+    .option('--attest <spec>', 'attach an attestation: type=provenance|sbom[,KEY=VALUE]', collect, [])
+    .optionsGroup('Cache:')
+    .option('--no-cache', 'run every step again')
+    .option('--no-cache-filter <stages>', 'run the steps of these stages again', collect, [])
+    .option('--pull', 'ask the registry for newer base images, even if they are here')
+    .option('--cache-from <source>', 'take results from a cache: REF, or type=registry|local|…', collect, [])
+    .option('--cache-to <target>', 'keep results in a cache: REF, or type=registry|local|inline|…', collect, [])
+    .optionsGroup('How steps run:')
+    .option('--network <mode>', 'network of RUN steps: default, host, none', 'default')
+    .option('--add-host <name:ip>', 'add a line to /etc/hosts of RUN steps', collect, [])
+    .option('--shm-size <bytes>', 'size of /dev/shm, such as 64m')
+    .option('--ulimit <spec>', 'limit of RUN steps: NAME=SOFT[:HARD]', collect, [])
+    .option('--cgroup-parent <path>', 'parent cgroup of RUN steps')
+    .option('--parallel <n>', 'steps that run at the same time (default: the number of cores)')
+    .option('--builder <address>', 'build on a BuildKit daemon instead of in this process')
+    .optionsGroup('What is shown:')
+    .option('--progress <mode>', 'auto, plain, tty, ordered, rawjson, quiet, none', 'auto')
+    .option('-q, --quiet', 'print the image id only')
+    .option('-D, --debug', 'print warnings and errors in full')
+    .helpOption('-h, --help', 'print this help')
+    .action(async (path: string, flags: BuildFlags) => {
+      const { runBuild } = await import('./run-build.ts');
+      process.exitCode = await runBuild(await buildRequest(path, flags), flags);
+    });
+}
+
+function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
