@@ -1,0 +1,83 @@
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import type { LibraryHandle } from 'koffi';
+
+/** What a C function takes: integers, text (or NUL-terminated bytes) for `str`, bytes for `void *`. */
+type Argument = number | bigint | string | Uint8Array | BigInt64Array | null;
+
+interface Native {
+  load(path: null): LibraryHandle;
+  errno(): number;
+}
+
+let native: Native | undefined;
+let libc: LibraryHandle | undefined;
+
+function isNative(value: unknown): value is Native {
+  return typeof value === 'object' && value !== null && 'load' in value && 'errno' in value;
+}
+
+/**
+ * Koffi's own entry point takes four times as long as its binary (it reads ELF headers to tell glibc from musl), so
+ * the prebuilt binary is opened directly and the entry point is only what remains when there is none.
+ */
+function loadNative(): Native {
+  const own = createRequire(import.meta.url);
+  const entry = own.resolve('koffi');
+  try {
+    const prebuilt = dirname(createRequire(entry).resolve(`@koromix/koffi-${process.platform}-${process.arch}`));
+    for (const libcName of ['linux', 'musl']) {
+      const module: { exports: unknown } = { exports: {} };
+      try {
+        process.dlopen(module, join(prebuilt, `${libcName}_${process.arch}`, 'koffi.node'));
+      } catch {
+        continue;
+      }
+      if (isNative(module.exports)) return module.exports;
+    }
+  } catch {
+    // No prebuilt package for this machine: koffi was compiled on installation.
+  }
+  const loaded: unknown = own(entry);
+  if (!isNative(loaded)) throw new Error(`${entry} is not koffi`);
+  return loaded;
+}
+
+/** The error number that the last failed call left behind. */
+export function errno(): number {
+  native ??= loadNative();
+  return native.errno();
+}
+
+/**
+ * A function of the C library that returns an integer, bound on its first call.
+ *
+ * @param name Its symbol.
+ * @param result Its C result type, `int` or `long`.
+ * @param parameters Its C parameter types.
+ */
+export function declare<A extends readonly Argument[]>(
+  name: string,
+  result: 'int' | 'long',
+  parameters: readonly string[],
+): (...args: A) => number {
+  let bound: ((...args: readonly Argument[]) => unknown) | undefined;
+  return (...args) => {
+    if (bound === undefined) {
+      native ??= loadNative();
+      libc ??= native.load(null);
+      bound = libc.func(name, result, [...parameters]);
+    }
+    return Number(bound(...args));
+  };
+}
+
+/** The C library's text for an error number. */
+export function strerror(code: number): string {
+  native ??= loadNative();
+  libc ??= native.load(null);
+  strerrorNative ??= libc.func('strerror', 'str', ['int']);
+  return String(strerrorNative(code));
+}
+
+let strerrorNative: ((code: number) => unknown) | undefined;
