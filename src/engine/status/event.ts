@@ -59,6 +59,8 @@ export interface SourceInfo {
   readonly filename: string;
   readonly data: Uint8Array;
   readonly language?: string;
+  /** The graph that loads the file, in the JSON form of `pb.Definition`; only `rawjson` shows it. */
+  readonly definition?: unknown;
 }
 
 /** A warning of the frontend or of the engine. */
