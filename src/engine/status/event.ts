@@ -24,6 +24,8 @@ export interface VertexEvent {
   readonly cached: boolean;
   readonly error?: string;
   readonly progressGroup?: ProgressGroup;
+  /** Position of the vertex's instruction in the Dockerfile, counted from 0; absent for what no instruction asked for. */
+  readonly position?: number;
 }
 
 /** The progress of one thing inside a vertex: a layer's download, an export's phase. */

@@ -1,6 +1,7 @@
 import type { StatusEvent } from '../../engine/status/event.ts';
-import { errorBlocks, isCanceled, toBytes } from './error-block.ts';
-import { formatProgressBytes, toFixedHalfEven, toSeconds } from './go-format.ts';
+import { errorBlocks, toBytes } from './error-block.ts';
+import { toSeconds } from './go-format.ts';
+import { ending, statusLine } from './plain-line.ts';
 import type { ByteSink, Renderer } from './renderer.ts';
 import { createTrace, isCompleted, isStarted, type TracedVertex, takeBatch } from './trace.ts';
 
@@ -75,7 +76,7 @@ export function createPlainRenderer({ write, description, truncate = false }: Pl
       if (!status || !isWorthPrinting(status, printedStatuses.get(id))) continue;
       printedStatuses.set(id, status);
       if (status.completed === undefined) open = true;
-      out += `#${index} ${toBytes(id)}${bytesOf(status)}${timeOf(status)}${status.completed === undefined ? '' : ' done'}\n`;
+      out += `#${index} ${statusLine(status)}\n`;
     }
     vertex.pendingStatuses.clear();
     return open;
@@ -97,7 +98,7 @@ export function createPlainRenderer({ write, description, truncate = false }: Pl
     block.lineOffset = vertex.partial ? (vertex.lines[0]?.length ?? 0) : 0;
   }
 
-  function printVertex(vertex: TracedVertex, now: number): void {
+  function printVertex(vertex: TracedVertex): void {
     const block = blockOf(vertex);
     header(vertex, block);
     const openStatus = printStatuses(vertex, block.index);
@@ -113,7 +114,6 @@ export function createPlainRenderer({ write, description, truncate = false }: Pl
       out += `#${block.index} ${ending(vertex)}\n`;
     }
     trace.pending.delete(vertex.digest);
-    void now;
   }
 
   function printDue(now: number): void {
@@ -124,18 +124,18 @@ export function createPlainRenderer({ write, description, truncate = false }: Pl
     const before = current;
     const completed = pending.filter(isCompleted).sort(byCompletion);
     const open = pending.filter(vertex => !isCompleted(vertex));
-    if (before && completed.includes(before)) printVertex(before, now);
-    for (const vertex of completed) if (vertex !== before) printVertex(vertex, now);
+    if (before && completed.includes(before)) printVertex(before);
+    for (const vertex of completed) if (vertex !== before) printVertex(vertex);
     if (open.length === 0) {
       if (before && isStarted(before) && !isCompleted(before)) return;
       const next = firstOpen();
-      if (next) printVertex(next, now);
+      if (next) printVertex(next);
       return;
     }
-    if (before && open.includes(before)) printVertex(before, now);
+    if (before && open.includes(before)) printVertex(before);
     const rivals = before && !open.includes(before) ? [...open, before] : open;
     const choice = fairest(rivals, before, now, before === undefined || completed.includes(before));
-    if (choice) printVertex(choice, now);
+    if (choice) printVertex(choice);
   }
 
   function firstOpen(): TracedVertex | undefined {
@@ -202,22 +202,4 @@ function isWorthPrinting(status: StatusEvent, last: StatusEvent | undefined): bo
   if (!last || status.completed !== undefined) return true;
   const advance = status.total > 0 ? (status.current - last.current) / status.total : 0;
   return advance >= MIN_STATUS_ADVANCE || toSeconds(status.timestamp - last.timestamp) >= MIN_STATUS_DELAY_SECONDS;
-}
-
-function bytesOf({ current, total }: StatusEvent): string {
-  if (total !== 0) return ` ${formatProgressBytes(current)} / ${formatProgressBytes(total)}`;
-  return current === 0 ? '' : ` ${formatProgressBytes(current)}`;
-}
-
-function timeOf({ started, completed, timestamp }: StatusEvent): string {
-  if (started === undefined) return '';
-  const seconds = toSeconds((completed ?? timestamp) - started);
-  return seconds > 0.01 ? ` ${toFixedHalfEven(seconds, 1)}s` : '';
-}
-
-function ending(vertex: TracedVertex): string {
-  if (vertex.error !== '') return isCanceled(vertex.error) ? 'CANCELED' : `ERROR: ${toBytes(vertex.error)}`;
-  if (vertex.cached) return 'CACHED';
-  const seconds = vertex.merged.reduce((sum, { start, stop }) => sum + toSeconds((stop ?? start) - start), 0);
-  return `DONE ${toFixedHalfEven(seconds, 1)}s`;
 }
