@@ -4,19 +4,12 @@
  */
 import type { DescField, DescMessage, DescOneof, MessageShape } from '@bufbuild/protobuf';
 import { ScalarType } from '@bufbuild/protobuf';
-import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { compareBytewise } from './order.ts';
+import { makeReverseWriter } from './reverse-writer.ts';
 
-/** A message that has no bytes: a text in it is not valid Unicode. */
+/** A message that has no bytes: a text in it is not valid Unicode, or it has a field of a kind that is never hashed. */
 export class MarshalError extends Error {
   override readonly name = 'MarshalError';
-}
-
-/** The message's bytes, deterministic: equal messages have equal bytes. Throws {@link MarshalError} on invalid Unicode. */
-export function marshalMessage<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Uint8Array {
-  const writer = new BinaryWriter();
-  writeMessage(writer, planOf(schema), message as Fields);
-  return writer.finish();
 }
 
 type Fields = Record<string, unknown> & { readonly $unknown?: readonly Unknown[] };
@@ -25,19 +18,31 @@ interface Unknown {
   readonly wireType: number;
   readonly data: Uint8Array;
 }
+/** The fields of a message in the reverse of the order in which they stand. */
 interface Plan {
   readonly plain: readonly DescField[];
   readonly oneofs: readonly { readonly oneof: DescOneof; readonly members: ReadonlyMap<string, DescField> }[];
 }
 
+const VARINT = 0;
+const LENGTH_DELIMITED = 2;
+
 const plans = new WeakMap<DescMessage, Plan>();
+const out = makeReverseWriter();
+
+/** The message's bytes, deterministic: equal messages have equal bytes. Throws {@link MarshalError} on invalid Unicode. */
+export function marshalMessage<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Uint8Array {
+  out.begin();
+  writeMessage(planOf(schema), message as Fields);
+  return out.finish();
+}
 
 function planOf(schema: DescMessage): Plan {
   const known = plans.get(schema);
   if (known !== undefined) return known;
   const plan: Plan = {
-    plain: schema.fields.filter(field => field.oneof === undefined).sort((a, b) => a.number - b.number),
-    oneofs: schema.oneofs.map(oneof => ({
+    plain: schema.fields.filter(field => field.oneof === undefined).sort((a, b) => b.number - a.number),
+    oneofs: schema.oneofs.toReversed().map(oneof => ({
       oneof,
       members: new Map(oneof.fields.map(field => [field.localName, field])),
     })),
@@ -46,40 +51,39 @@ function planOf(schema: DescMessage): Plan {
   return plan;
 }
 
-function writeMessage(writer: BinaryWriter, plan: Plan, message: Fields): void {
-  for (const field of plan.plain) writeField(writer, field, message[field.localName]);
+function writeMessage(plan: Plan, message: Fields): void {
+  const unknown = message.$unknown ?? [];
+  for (let i = unknown.length - 1; i >= 0; i--) {
+    const field = unknown[i];
+    if (field === undefined) continue;
+    out.bytes(field.data);
+    writeTag(field.no, field.wireType);
+  }
   for (const { oneof, members } of plan.oneofs) {
     const chosen = message[oneof.localName] as { readonly case: string | undefined; readonly value?: unknown };
     const field = chosen.case === undefined ? undefined : members.get(chosen.case);
     // A member that is set is written even when it is zero.
-    if (field !== undefined) writeSingle(writer, field, chosen.value);
+    if (field !== undefined) writeSingle(field, chosen.value);
   }
-  for (const { no, wireType, data } of message.$unknown ?? []) writer.tag(no, wireType).raw(data);
+  for (const field of plan.plain) writeField(field, message[field.localName]);
 }
 
-function writeField(writer: BinaryWriter, field: DescField, value: unknown): void {
+function writeField(field: DescField, value: unknown): void {
   switch (field.fieldKind) {
-    case 'scalar':
-      if (isZero(value)) return;
-      break;
-    case 'enum':
-      if (value === 0) return;
-      break;
-    case 'message':
-      if (value === undefined) return;
-      break;
     case 'list':
-      writeList(writer, field, value as readonly unknown[]);
+      writeList(field, value as readonly unknown[]);
       return;
     case 'map':
-      writeMap(writer, field, value as Readonly<Record<string, unknown>>);
+      writeMap(field, value as Readonly<Record<string, unknown>>);
       return;
+    default:
+      if (!isZero(value)) writeSingle(field, value);
   }
-  writeSingle(writer, field, value);
 }
 
 function isZero(value: unknown): boolean {
   return (
+    value === undefined ||
     value === 0 ||
     value === 0n ||
     value === false ||
@@ -88,86 +92,79 @@ function isZero(value: unknown): boolean {
   );
 }
 
-function writeList(writer: BinaryWriter, field: DescField & { fieldKind: 'list' }, values: readonly unknown[]): void {
+function writeList(field: DescField & { fieldKind: 'list' }, values: readonly unknown[]): void {
   if (values.length === 0) return;
-  if (!field.packed) {
-    for (const value of values) writeSingle(writer, field, value);
-    return;
+  const end = out.length;
+  for (let i = values.length - 1; i >= 0; i--) {
+    if (field.packed) writeScalar(field, values[i]);
+    else writeSingle(field, values[i]);
   }
-  writer.tag(field.number, WireType.LengthDelimited).fork();
-  const type = field.listKind === 'scalar' ? field.scalar : ScalarType.INT32;
-  for (const value of values) writeScalar(writer, type, value);
-  writer.join();
+  if (field.packed) writePrefix(field.number, end);
 }
 
-function writeMap(
-  writer: BinaryWriter,
-  field: DescField & { fieldKind: 'map' },
-  map: Readonly<Record<string, unknown>>,
-): void {
-  if (field.mapKey !== ScalarType.STRING)
-    throw new MarshalError(`${field.parent.typeName}: only maps by text are hashed`);
-  for (const key of Object.keys(map).sort(compareBytewise)) {
-    writer.tag(field.number, WireType.LengthDelimited).fork();
-    writer.tag(1, WireType.LengthDelimited);
-    writeScalar(writer, ScalarType.STRING, key);
-    writeSingle(writer, field, map[key], 2);
-    writer.join();
+function writeMap(field: DescField & { fieldKind: 'map' }, map: Readonly<Record<string, unknown>>): void {
+  for (const key of Object.keys(map).sort(compareBytewise).reverse()) {
+    const end = out.length;
+    writeSingle(field, map[key], 2);
+    writeText(key);
+    writeTag(1, LENGTH_DELIMITED);
+    writePrefix(field.number, end);
   }
 }
 
 /** One value with its tag, whatever it is: an entry of a list, a value of a map, a member of a oneof. */
-function writeSingle(writer: BinaryWriter, field: DescField, value: unknown, number: number = field.number): void {
+function writeSingle(field: DescField, value: unknown, number: number = field.number): void {
   if (field.message !== undefined) {
-    writer.tag(number, WireType.LengthDelimited).fork();
-    writeMessage(writer, planOf(field.message), value as Fields);
-    writer.join();
+    const end = out.length;
+    writeMessage(planOf(field.message), value as Fields);
+    writePrefix(number, end);
     return;
   }
-  const type = field.scalar ?? ScalarType.INT32;
-  writer.tag(number, wireTypeOf(type));
-  writeScalar(writer, type, value);
+  writeScalar(field, value);
+  writeTag(number, field.scalar === ScalarType.STRING || field.scalar === ScalarType.BYTES ? LENGTH_DELIMITED : VARINT);
 }
 
-const WRITERS = {
-  [ScalarType.DOUBLE]: 'double',
-  [ScalarType.FLOAT]: 'float',
-  [ScalarType.INT64]: 'int64',
-  [ScalarType.UINT64]: 'uint64',
-  [ScalarType.INT32]: 'int32',
-  [ScalarType.FIXED64]: 'fixed64',
-  [ScalarType.FIXED32]: 'fixed32',
-  [ScalarType.BOOL]: 'bool',
-  [ScalarType.STRING]: 'string',
-  [ScalarType.BYTES]: 'bytes',
-  [ScalarType.UINT32]: 'uint32',
-  [ScalarType.SFIXED32]: 'sfixed32',
-  [ScalarType.SFIXED64]: 'sfixed64',
-  [ScalarType.SINT32]: 'sint32',
-  [ScalarType.SINT64]: 'sint64',
-} as const;
-
-function writeScalar(writer: BinaryWriter, type: ScalarType, value: unknown): void {
-  if (typeof value === 'string' && !value.isWellFormed()) {
-    throw new MarshalError(`${JSON.stringify(value)} is not valid Unicode and cannot be part of a build graph`);
-  }
-  writer[WRITERS[type]](value as never);
-}
-
-function wireTypeOf(type: ScalarType): WireType {
-  switch (type) {
+function writeScalar({ parent, name, scalar = ScalarType.INT32 }: DescField, value: unknown): void {
+  switch (scalar) {
     case ScalarType.STRING:
+      writeText(value as string);
+      break;
     case ScalarType.BYTES:
-      return WireType.LengthDelimited;
-    case ScalarType.DOUBLE:
-    case ScalarType.FIXED64:
-    case ScalarType.SFIXED64:
-      return WireType.Bit64;
-    case ScalarType.FLOAT:
-    case ScalarType.FIXED32:
-    case ScalarType.SFIXED32:
-      return WireType.Bit32;
+      out.bytes(value as Uint8Array);
+      out.varint((value as Uint8Array).length);
+      break;
+    case ScalarType.BOOL:
+      out.varint(value ? 1 : 0);
+      break;
+    case ScalarType.INT64:
+    case ScalarType.UINT64:
+      out.varint64(value as bigint);
+      break;
+    case ScalarType.INT32:
+    case ScalarType.UINT32:
+      // Negative numbers are written as 64-bit ones.
+      if ((value as number) < 0) out.varint64(BigInt(value as number));
+      else out.varint(value as number);
+      break;
     default:
-      return WireType.Varint;
+      throw new MarshalError(`${parent.typeName}.${name}: a kind of number that is never part of a build graph`);
   }
+}
+
+function writeText(text: string): void {
+  if (!text.isWellFormed()) {
+    throw new MarshalError(`${JSON.stringify(text)} is not valid Unicode and cannot be part of a build graph`);
+  }
+  const end = out.length;
+  out.text(text);
+  out.varint(out.length - end);
+}
+
+function writePrefix(number: number, end: number): void {
+  out.varint(out.length - end);
+  writeTag(number, LENGTH_DELIMITED);
+}
+
+function writeTag(number: number, wireType: number): void {
+  out.varint(number * 8 + wireType);
 }
