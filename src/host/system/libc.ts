@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import type { LibraryHandle } from 'koffi';
 
 /** What a C function takes: integers, text (or NUL-terminated bytes) for `str`, bytes for `void *`. */
-type Argument = number | bigint | string | Uint8Array | BigInt64Array | null;
+type Argument = number | bigint | string | Uint8Array | BigInt64Array | BigUint64Array | Int32Array | null;
 
 interface Native {
   load(path: null): LibraryHandle;
