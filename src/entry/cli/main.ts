@@ -4,7 +4,9 @@ import { reportError } from './report-error.ts';
 import { version } from './version.ts';
 
 const program = new Command('outcrop')
-  .description('Builds container images the way BuildKit does, without a daemon, and shows why every step was or was not cached.')
+  .description(
+    'Builds container images the way BuildKit does, without a daemon, and shows why every step was or was not cached.',
+  )
   .version(version(), '-v, --version', 'print the version')
   .helpOption('-h, --help', 'print this help')
   .showSuggestionAfterError()
