@@ -1,0 +1,162 @@
+import { type Digest, digestOf } from '../../wire/oci/digest.ts';
+import { type WorkerPool, workerPool } from '../content/pool.ts';
+import type { RecordCache } from './checksum-cache.ts';
+import { ChangedUnderBuildError } from './checksum-error.ts';
+import { type ChecksumView, headerText, xattrText } from './checksum-header.ts';
+import { type BatchFailure, hashRecords, type RecordBatch, type RecordBatchResult } from './checksum-task.ts';
+import { type FileNode, type FileTree, shownPath } from './file-tree.ts';
+
+/** Digests of single files, links and directory headers. */
+export interface FileRecords {
+  /** Makes the digests of these nodes known; what is not cached is read, in worker threads if it is much. */
+  ensure(nodes: readonly FileNode[], signal: AbortSignal | undefined): Promise<void>;
+  /** A digest that `ensure` made known. */
+  get(node: FileNode): Digest;
+  /** What is hashed before the content. */
+  header(node: FileNode): string;
+}
+
+export interface FileRecordsOptions {
+  readonly view: ChecksumView;
+  /** Where digests are kept, by the directory that a file lies in (`FileNode.origin`). */
+  readonly cache?: (node: FileNode) => RecordCache | undefined;
+  /** The pool that hashes; the process's own unless said. */
+  readonly pool?: () => WorkerPool;
+}
+
+/** What starting threads is not worth: a guess in milliseconds of one core. */
+const THREADS_FROM = 100;
+const MS_PER_FILE = 0.04;
+const MS_PER_BYTE = 1e-6;
+const BATCH_FILES = 1000;
+const BATCH_BYTES = 32 << 20;
+
+/** The records of a tree's files. Digests are kept as long as the result is. */
+export function fileRecords(tree: FileTree, options: FileRecordsOptions): FileRecords {
+  const { view, cache = () => undefined, pool = workerPool } = options;
+  const digests = new Map<FileNode, Digest>();
+
+  function header(node: FileNode): string {
+    return headerText(node, view, node.type === 'symlink' ? tree.readlink(node) : '');
+  }
+
+  function note(node: FileNode, digest: Uint8Array, hasXattrs: boolean): void {
+    if (!hasXattrs) tree.noteNoXattrs(node);
+    digests.set(node, `sha256:${Buffer.from(digest).toString('hex')}`);
+    cache(node)?.put(node, digest, hasXattrs);
+  }
+
+  /** Of what has no content: only the header and the extended attributes are hashed. */
+  function hashHeader(node: FileNode): void {
+    const xattrs = tree.xattrs(node);
+    const digest = digestOf(Buffer.from(header(node) + xattrText(xattrs), 'latin1'));
+    digests.set(node, digest);
+    cache(node)?.put(node, Buffer.from(digest.slice(7), 'hex'), xattrs.size > 0);
+  }
+
+  function take(nodes: readonly FileNode[], result: RecordBatchResult): void {
+    const hashed = result.failure?.index ?? nodes.length;
+    for (let index = 0; index < hashed; index++) {
+      const node = nodes[index];
+      if (node === undefined) continue;
+      note(node, result.digests.subarray(index * 32, index * 32 + 32), result.withXattrs[index] === 1);
+    }
+    if (result.failure !== undefined) throw failure(nodes, result.failure);
+  }
+
+  function batchOf(nodes: readonly FileNode[]): RecordBatch {
+    return {
+      paths: nodes.map(node => tree.location(node)),
+      headers: nodes.map(header),
+      sizes: nodes.map(node => node.size),
+      hiddenXattrs: tree.hiddenXattrs,
+    };
+  }
+
+  async function hashFiles(nodes: readonly FileNode[], signal: AbortSignal | undefined): Promise<void> {
+    const bytes = nodes.reduce((sum, node) => sum + node.size, 0);
+    if (nodes.length * MS_PER_FILE + bytes * MS_PER_BYTE < THREADS_FROM) {
+      take(nodes, hashRecords(batchOf(nodes), { throwIfAborted: () => signal?.throwIfAborted() }));
+      return;
+    }
+    const failed = new AbortController();
+    const any = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
+    const runs = batches(nodes).map(async batch => {
+      take(batch, await pool().run('hashRecords', batchOf(batch), any));
+    });
+    const [first] = (
+      await Promise.allSettled(
+        runs.map(run =>
+          run.catch(error => {
+            failed.abort(error);
+            throw error;
+          }),
+        ),
+      )
+    ).filter(result => result.status === 'rejected');
+    if (first !== undefined) throw first.reason;
+  }
+
+  return {
+    header,
+    get: node => {
+      const digest = digests.get(node);
+      if (digest === undefined) throw new TypeError(`${shownPath(node)} was not hashed`);
+      return digest;
+    },
+    ensure: async (nodes, signal) => {
+      const files: FileNode[] = [];
+      for (const node of nodes) {
+        if (digests.has(node)) continue;
+        const cached = cache(node)?.get(node);
+        if (cached !== undefined) {
+          if (!cached.hasXattrs) tree.noteNoXattrs(node);
+          digests.set(node, `sha256:${cached.hex}`);
+        } else if (node.type === 'file') {
+          files.push(node);
+        } else {
+          hashHeader(node);
+        }
+      }
+      if (files.length > 0) await hashFiles(files, signal);
+    },
+  };
+}
+
+function failure(nodes: readonly FileNode[], { index, reason, message }: BatchFailure): Error {
+  const node = nodes[index];
+  const path = node === undefined ? '' : shownPath(node);
+  const cause = new Error(message);
+  return reason === 'changed'
+    ? new ChangedUnderBuildError(path, { cause })
+    : new UnreadableFileError(path, message, cause);
+}
+
+/** A file that counts for a key cannot be read. */
+class UnreadableFileError extends Error {
+  override readonly name = 'UnreadableFileError';
+  readonly path: string;
+
+  constructor(path: string, message: string, cause: unknown) {
+    super(`cannot read ${path}: ${message}`, { cause });
+    this.path = path;
+  }
+}
+
+/** Files in runs that keep a thread busy for some ten milliseconds. */
+export function batches(nodes: readonly FileNode[]): FileNode[][] {
+  const all: FileNode[][] = [];
+  let batch: FileNode[] = [];
+  let bytes = 0;
+  for (const node of nodes) {
+    if (batch.length === BATCH_FILES || (batch.length > 0 && bytes + node.size > BATCH_BYTES)) {
+      all.push(batch);
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(node);
+    bytes += node.size;
+  }
+  if (batch.length > 0) all.push(batch);
+  return all;
+}
