@@ -1,0 +1,84 @@
+/** The part of the OCI runtime specification (config.json of a bundle) that a step uses. */
+export interface OciSpec {
+  readonly ociVersion: string;
+  readonly process: {
+    readonly terminal: false;
+    readonly user: {
+      readonly uid: number;
+      readonly gid: number;
+      readonly additionalGids: readonly number[];
+      readonly umask: number;
+    };
+    readonly args: readonly string[];
+    readonly env: readonly string[];
+    readonly cwd: string;
+    readonly capabilities: Readonly<Partial<Record<CapabilitySet, readonly string[]>>>;
+    readonly rlimits?: readonly { readonly type: string; readonly hard: number; readonly soft: number }[];
+    readonly noNewPrivileges: false;
+  };
+  readonly root: { readonly path: string; readonly readonly: boolean };
+  readonly hostname: string;
+  readonly mounts: readonly OciMount[];
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly linux: {
+    readonly namespaces: readonly { readonly type: string; readonly path?: string }[];
+    readonly resources?: LinuxResources;
+    readonly cgroupsPath?: string;
+    readonly devices?: readonly LinuxDevice[];
+    readonly seccomp?: LinuxSeccomp;
+    readonly maskedPaths?: readonly string[];
+    readonly readonlyPaths?: readonly string[];
+  };
+}
+
+export type CapabilitySet = 'bounding' | 'effective' | 'permitted' | 'inheritable' | 'ambient';
+
+export interface OciMount {
+  readonly destination: string;
+  readonly type: string;
+  readonly source: string;
+  readonly options: readonly string[];
+}
+
+export interface LinuxDevice {
+  readonly path: string;
+  readonly type: 'c' | 'b';
+  readonly major: number;
+  readonly minor: number;
+  readonly fileMode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface LinuxResources {
+  readonly devices?: readonly { readonly allow: boolean; readonly type?: string; readonly access: string }[];
+  readonly memory?: { readonly limit?: number; readonly swap?: number };
+  readonly cpu?: {
+    readonly shares?: number;
+    readonly quota?: number;
+    readonly period?: number;
+    readonly cpus?: string;
+    readonly mems?: string;
+  };
+}
+
+export interface LinuxSeccomp {
+  readonly defaultAction: string;
+  readonly defaultErrnoRet: number;
+  readonly architectures?: readonly string[];
+  readonly syscalls: readonly LinuxSyscall[];
+}
+
+export interface LinuxSyscall {
+  readonly names: readonly string[];
+  readonly action: string;
+  readonly errnoRet?: number;
+  readonly args?: readonly LinuxSeccompArgument[];
+}
+
+export interface LinuxSeccompArgument {
+  readonly index: number;
+  readonly value: number;
+  readonly valueTwo?: number;
+  readonly op: string;
+}
