@@ -26,8 +26,8 @@ export interface RecordCache {
 export interface RecordCacheOptions {
   /** The directory is never written to again, so that what was just made can be trusted at once. */
   readonly immutable?: boolean;
-  /** Nanoseconds since the epoch, from before the directory was read. */
-  readonly openedAt: bigint;
+  /** Milliseconds since the epoch, from before the directory was read. */
+  readonly openedAt: number;
 }
 
 /**
@@ -35,15 +35,14 @@ export interface RecordCacheOptions {
  * read are read again the next time (git calls them racily clean). Ticks are at most 10 ms long; file systems that keep
  * whole seconds have them as long as 2 s.
  */
-const TICK = 20_000_000n;
-const COARSE_TICK = 2_000_000_000n;
-const SECOND = 1_000_000_000n;
+const TICK_MS = 20;
+const COARSE_TICK_MS = 2000;
 
 const MAGIC = 0x6f637263;
 const VERSION = 1;
 const HEADER_BYTES = 64;
-/** Per entry: inode, device, mtime, ctime, size (8 bytes each), type, mode and flags (4), digest (32). */
-const ENTRY_BYTES = 76;
+/** The columns but for digests have 8 bytes an entry for five of them and 4 for five more; digests have 32. */
+const ENTRY_BYTES = 5 * 8 + 4 * 5 + 32;
 const HAS_XATTRS = 1 << 16;
 /** How many times a file was not there when the cache was written. */
 const AGE = 1 << 17;
@@ -51,11 +50,16 @@ const MAX_AGE = 8;
 
 interface Columns {
   readonly count: number;
-  readonly ino: BigUint64Array;
-  readonly dev: BigUint64Array;
-  readonly mtime: BigInt64Array;
-  readonly ctime: BigInt64Array;
+  /** Inode numbers as numbers, rounded when large; the entries are sorted by it. */
+  readonly key: Float64Array;
+  readonly device: Float64Array;
   readonly size: Float64Array;
+  readonly mtimeSeconds: Float64Array;
+  readonly ctimeSeconds: Float64Array;
+  readonly mtimeNanoseconds: Uint32Array;
+  readonly ctimeNanoseconds: Uint32Array;
+  readonly inoHigh: Uint32Array;
+  readonly inoLow: Uint32Array;
   readonly meta: Uint32Array;
   readonly digest: Buffer;
 }
@@ -63,48 +67,28 @@ interface Columns {
 /** Opens the cache in a file, which need not be there; a damaged one counts as empty. It is read when first asked. */
 export function openRecordCache(path: string, options: RecordCacheOptions): RecordCache {
   let old: Columns | undefined;
-  let keys: Float64Array | undefined;
   let used = new Uint8Array(0);
-  const added = new Map<FileNode, { readonly digest: Uint8Array; readonly hasXattrs: boolean }>();
+  const added = new Map<FileNode, AddedRecord>();
 
   function load(): Columns {
     if (old === undefined) {
       old = read(path);
-      keys = Float64Array.from(old.ino, Number);
       used = new Uint8Array(old.count);
     }
     return old;
   }
 
-  function find(node: FileNode): number {
-    const columns = load();
-    for (let index = lowerBound(keys ?? new Float64Array(0), Number(node.ino)); index < columns.count; index++) {
-      if (keys?.[index] !== Number(node.ino)) break;
-      if (
-        columns.ctime[index] === node.ctime &&
-        columns.mtime[index] === node.mtime &&
-        columns.size[index] === node.size &&
-        columns.ino[index] === node.ino &&
-        columns.dev[index] === node.dev &&
-        ((columns.meta[index] ?? 0) & 0xffff) === typeAndMode(node)
-      ) {
-        return index;
-      }
-    }
-    return -1;
-  }
-
   return {
     get: node => {
-      const index = find(node);
+      const columns = load();
+      const index = find(columns, node);
       if (index < 0) return undefined;
       used[index] = 1;
-      const { digest, meta } = load();
-      const hex = digest.toString('hex', index * 32, index * 32 + 32);
-      return { hex, hasXattrs: ((meta[index] ?? 0) & HAS_XATTRS) !== 0 };
+      const hex = columns.digest.toString('hex', index * 32, index * 32 + 32);
+      return { hex, hasXattrs: ((columns.meta[index] ?? 0) & HAS_XATTRS) !== 0 };
     },
     put: (node, digest, hasXattrs) => {
-      if (options.immutable !== true && options.openedAt - node.ctime < tickOf(node)) return;
+      if (options.immutable !== true && options.openedAt - ctimeMs(node) < tickMs(node)) return;
       added.set(node, { digest, hasXattrs });
     },
     save: () => {
@@ -116,14 +100,42 @@ export function openRecordCache(path: string, options: RecordCacheOptions): Reco
   };
 }
 
-function tickOf(node: FileNode): bigint {
-  return node.ctime % SECOND === 0n && node.mtime % SECOND === 0n ? COARSE_TICK : TICK;
+interface AddedRecord {
+  readonly digest: Uint8Array;
+  readonly hasXattrs: boolean;
 }
 
-const TYPES = { file: 1, dir: 2, symlink: 3, fifo: 4, char: 5, block: 6, socket: 7 } as const;
+function ctimeMs({ status }: FileNode): number {
+  return status.ctimeSeconds * 1000 + status.ctimeNanoseconds / 1e6;
+}
 
-function typeAndMode(node: FileNode): number {
-  return (TYPES[node.type] << 12) | node.mode;
+function tickMs({ status }: FileNode): number {
+  return status.ctimeNanoseconds === 0 && status.mtimeNanoseconds === 0 ? COARSE_TICK_MS : TICK_MS;
+}
+
+function keyOf({ inoHigh, inoLow }: { readonly inoHigh: number; readonly inoLow: number }): number {
+  return inoHigh * 2 ** 32 + inoLow;
+}
+
+function find(columns: Columns, node: FileNode): number {
+  const { status } = node;
+  const key = keyOf(status);
+  for (let index = lowerBound(columns.key, key); columns.key[index] === key; index++) {
+    if (
+      columns.inoLow[index] === status.inoLow &&
+      columns.inoHigh[index] === status.inoHigh &&
+      columns.ctimeNanoseconds[index] === status.ctimeNanoseconds &&
+      columns.ctimeSeconds[index] === status.ctimeSeconds &&
+      columns.mtimeNanoseconds[index] === status.mtimeNanoseconds &&
+      columns.mtimeSeconds[index] === status.mtimeSeconds &&
+      columns.size[index] === status.size &&
+      columns.device[index] === status.device &&
+      ((columns.meta[index] ?? 0) & 0xffff) === status.mode
+    ) {
+      return index;
+    }
+  }
+  return -1;
 }
 
 function lowerBound(keys: Float64Array, key: number): number {
@@ -139,16 +151,23 @@ function lowerBound(keys: Float64Array, key: number): number {
 
 /** The entries in one buffer, column by column. */
 function columnsIn(bytes: Buffer, count: number): Columns {
-  const at = (column: number): number => bytes.byteOffset + HEADER_BYTES + column * 8 * count;
+  const wide = (column: number) =>
+    new Float64Array(bytes.buffer, bytes.byteOffset + HEADER_BYTES + column * 8 * count, count);
+  const narrowStart = bytes.byteOffset + HEADER_BYTES + 5 * 8 * count;
+  const narrow = (column: number) => new Uint32Array(bytes.buffer, narrowStart + column * 4 * count, count);
   return {
     count,
-    ino: new BigUint64Array(bytes.buffer, at(0), count),
-    dev: new BigUint64Array(bytes.buffer, at(1), count),
-    mtime: new BigInt64Array(bytes.buffer, at(2), count),
-    ctime: new BigInt64Array(bytes.buffer, at(3), count),
-    size: new Float64Array(bytes.buffer, at(4), count),
-    meta: new Uint32Array(bytes.buffer, at(5), count),
-    digest: Buffer.from(bytes.buffer, at(5) + 4 * count, 32 * count),
+    key: wide(0),
+    device: wide(1),
+    size: wide(2),
+    mtimeSeconds: wide(3),
+    ctimeSeconds: wide(4),
+    mtimeNanoseconds: narrow(0),
+    ctimeNanoseconds: narrow(1),
+    inoHigh: narrow(2),
+    inoLow: narrow(3),
+    meta: narrow(4),
+    digest: Buffer.from(bytes.buffer, narrowStart + 5 * 4 * count, 32 * count),
   };
 }
 
@@ -177,66 +196,64 @@ function seal(bytes: Buffer): Buffer {
   return createHash('sha256').update(bytes.subarray(HEADER_BYTES)).digest();
 }
 
-function merge(
-  old: Columns,
-  used: Uint8Array,
-  added: ReadonlyMap<FileNode, { readonly digest: Uint8Array; readonly hasXattrs: boolean }>,
-): Buffer {
-  interface Entry {
-    readonly ino: bigint;
-    readonly write: (to: Columns, index: number) => void;
+type Writer = (to: Columns, index: number) => void;
+
+function merge(old: Columns, used: Uint8Array, added: ReadonlyMap<FileNode, AddedRecord>): Buffer {
+  const writers: { readonly key: number; readonly write: Writer }[] = [];
+  const fresh = new Set<string>();
+  for (const [node, record] of added) {
+    // Hard links are one file.
+    const inode = node.inode;
+    if (fresh.has(inode)) continue;
+    fresh.add(inode);
+    writers.push({ key: keyOf(node.status), write: newEntry(node, record) });
   }
-  const fresh = new Set([...added.keys()].map(node => node.ino));
-  const entries: Entry[] = [];
   for (let from = 0; from < old.count; from++) {
-    const ino = old.ino[from] ?? 0n;
     const meta = used[from] === 1 ? (old.meta[from] ?? 0) % AGE : (old.meta[from] ?? 0) + AGE;
     // An inode that was read anew makes what was known of it void, and so do many runs without it.
-    if (fresh.has(ino) || meta >= MAX_AGE * AGE) continue;
-    entries.push({
-      ino,
-      write: (to, index) => {
-        to.dev[index] = old.dev[from] ?? 0n;
-        to.mtime[index] = old.mtime[from] ?? 0n;
-        to.ctime[index] = old.ctime[from] ?? 0n;
-        to.size[index] = old.size[from] ?? 0;
-        to.meta[index] = meta;
-        to.digest.set(old.digest.subarray(from * 32, from * 32 + 32), index * 32);
-      },
-    });
+    if (meta >= MAX_AGE * AGE || fresh.has(`${old.device[from]} ${old.inoHigh[from]} ${old.inoLow[from]}`)) continue;
+    writers.push({ key: old.key[from] ?? 0, write: oldEntry(old, from, meta) });
   }
-  const names = new Set<string>();
-  for (const [node, { digest, hasXattrs }] of added) {
-    // Hard links are one file.
-    if (node.nlink > 1 && node.type !== 'dir') {
-      const name = `${node.dev} ${node.ino}`;
-      if (names.has(name)) continue;
-      names.add(name);
-    }
-    entries.push({
-      ino: node.ino,
-      write: (to, index) => {
-        to.dev[index] = node.dev;
-        to.mtime[index] = node.mtime;
-        to.ctime[index] = node.ctime;
-        to.size[index] = node.size;
-        to.meta[index] = typeAndMode(node) | (hasXattrs ? HAS_XATTRS : 0);
-        to.digest.set(digest, index * 32);
-      },
-    });
-  }
-  entries.sort((a, b) => Number(a.ino) - Number(b.ino));
-  const bytes = allocate(entries.length);
-  const columns = columnsIn(bytes, entries.length);
-  for (const [index, entry] of entries.entries()) {
-    columns.ino[index] = entry.ino;
-    entry.write(columns, index);
+  writers.sort((a, b) => a.key - b.key);
+  const bytes = allocate(writers.length);
+  const columns = columnsIn(bytes, writers.length);
+  for (const [index, { key, write: writeTo }] of writers.entries()) {
+    columns.key[index] = key;
+    writeTo(columns, index);
   }
   bytes.writeUInt32LE(MAGIC, 0);
   bytes.writeUInt32LE(VERSION, 4);
-  bytes.writeUInt32LE(entries.length, 8);
+  bytes.writeUInt32LE(writers.length, 8);
   seal(bytes).copy(bytes, 32);
   return bytes;
+}
+
+function newEntry({ status }: FileNode, { digest, hasXattrs }: AddedRecord): Writer {
+  return (to, index) => {
+    to.device[index] = status.device;
+    to.size[index] = status.size;
+    to.mtimeSeconds[index] = status.mtimeSeconds;
+    to.ctimeSeconds[index] = status.ctimeSeconds;
+    to.mtimeNanoseconds[index] = status.mtimeNanoseconds;
+    to.ctimeNanoseconds[index] = status.ctimeNanoseconds;
+    to.inoHigh[index] = status.inoHigh;
+    to.inoLow[index] = status.inoLow;
+    to.meta[index] = status.mode | (hasXattrs ? HAS_XATTRS : 0);
+    to.digest.set(digest, index * 32);
+  };
+}
+
+function oldEntry(old: Columns, from: number, meta: number): Writer {
+  return (to, index) => {
+    for (const column of ['device', 'size', 'mtimeSeconds', 'ctimeSeconds'] as const) {
+      to[column][index] = old[column][from] ?? 0;
+    }
+    for (const column of ['mtimeNanoseconds', 'ctimeNanoseconds', 'inoHigh', 'inoLow'] as const) {
+      to[column][index] = old[column][from] ?? 0;
+    }
+    to.meta[index] = meta;
+    to.digest.set(old.digest.subarray(from * 32, from * 32 + 32), index * 32);
+  };
 }
 
 function write(path: string, bytes: Buffer): void {

@@ -18,13 +18,8 @@ const TYPE_FLAGS = { file: '0', socket: '0', symlink: '2', char: '3', block: '4'
 export function headerText(node: FileNode, view: ChecksumView, link: BytePath): BytePath {
   const mode = view === 'scan' && node.type === 'symlink' ? 0o777 : node.mode;
   const size = node.type === 'file' ? node.size : 0;
-  let [major, minor] = [0, 0];
-  if (view === 'transfer' && (node.type === 'char' || node.type === 'block')) {
-    // The twelve and twenty bits that the sender reads; nothing makes larger numbers.
-    const device = Number(node.rdev);
-    major = (device >>> 8) & 0xfff;
-    minor = (device & 0xff) | ((device >>> 12) & 0xfff00);
-  }
+  const isDevice = view === 'transfer' && (node.type === 'char' || node.type === 'block');
+  const { major, minor } = isDevice ? node.status : { major: 0, minor: 0 };
   return `namemode${mode}uid${node.uid}gid${node.gid}size${size}typeflag${TYPE_FLAGS[node.type]}linkname${link}unamegnamedevmajor${major}devminor${minor}`;
 }
 

@@ -72,7 +72,7 @@ function withLinkMode(tree: FileTree, mode: number): FileTree {
   const originals = new Map<FileNode, FileNode>();
   const shown = (node: FileNode): FileNode => {
     if (node.type !== 'symlink') return node;
-    const known = links.get(node) ?? { ...node, mode };
+    const known = links.get(node) ?? Object.create(node, { mode: { value: mode } });
     links.set(node, known);
     originals.set(known, node);
     return known;

@@ -1,4 +1,6 @@
-import { type BigIntStats, lstatSync, readdirSync, readlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
+import { makeDevice } from '../../host/system/inode.ts';
+import { type FileStatus, statFile } from '../../host/system/stat.ts';
 import { readXattrs } from '../../host/system/xattr.ts';
 import { type BytePath, systemPath, toBytePath } from '../../wire/fsutil/byte-path.ts';
 import type { FileType } from '../../wire/fsutil/tree.ts';
@@ -12,6 +14,17 @@ export interface DirectoryTreeOptions {
   readonly hiddenXattrs?: readonly string[];
 }
 
+/** A tree was asked for where no directory is. */
+export class NoDirectoryError extends Error {
+  override readonly name = 'NoDirectoryError';
+  readonly path: string;
+
+  constructor(path: string) {
+    super(`${path} is no directory`);
+    this.path = path;
+  }
+}
+
 interface Directory {
   readonly path: BytePath;
   /** What was looked for by name so far. */
@@ -21,15 +34,20 @@ interface Directory {
 
 /**
  * A directory of the disk as a tree: a mounted snapshot, a build context. What vanishes while it is read counts as never
- * having been there. Throws the errors of `node:fs` if the directory itself is not there or something cannot be read.
+ * having been there.
+ *
+ * Throws NoDirectoryError, and SystemError or the errors of `node:fs` if something cannot be read.
  */
 export function directoryTree(path: string, options: DirectoryTreeOptions = {}): FileTree {
-  const openedAt = BigInt(Date.now()) * 1_000_000n;
+  const openedAt = Date.now();
   const { owner, hiddenXattrs = [] } = options;
   const top = toBytePath(path).replace(/(?<=.)\/+$/, '');
-  const root = nodeOf('', undefined, lstatSync(`${path}/`, { bigint: true }), 0, owner);
+  const status = statFile(`${path}/`);
+  if (status === undefined) throw new NoDirectoryError(path);
+  const root = nodeOf('', undefined, status, 0, owner);
   const directories = new Map<FileNode, Directory>([[root, emptyDirectory(top === '/' ? '' : top)]]);
   const xattrs = new Map<FileNode, Xattrs>();
+  const plain = new Set<FileNode>();
 
   function directory(node: FileNode): Directory {
     let found = directories.get(node);
@@ -45,8 +63,8 @@ export function directoryTree(path: string, options: DirectoryTreeOptions = {}):
   }
 
   function look(name: BytePath, parent: FileNode, at: Directory): FileNode | undefined {
-    const stats = statIfThere(`${at.path}/${name}`);
-    return stats && nodeOf(name, parent, stats, 0, owner);
+    const status = statFile(systemPath(`${at.path}/${name}`));
+    return status && nodeOf(name, parent, status, 0, owner);
   }
 
   return {
@@ -71,6 +89,7 @@ export function directoryTree(path: string, options: DirectoryTreeOptions = {}):
     },
     readlink: node => linkTarget(location(node)),
     xattrs: node => {
+      if (plain.has(node)) return noXattrs;
       let found = xattrs.get(node);
       if (found === undefined) {
         found = visibleXattrs(location(node), hiddenXattrs);
@@ -79,23 +98,13 @@ export function directoryTree(path: string, options: DirectoryTreeOptions = {}):
       return found;
     },
     noteNoXattrs: node => {
-      xattrs.set(node, noXattrs);
+      plain.add(node);
     },
   };
 }
 
 function emptyDirectory(path: BytePath): Directory {
   return { path, byName: new Map(), children: undefined };
-}
-
-/** What lstat(2) says, or undefined if nothing is there. */
-export function statIfThere(path: BytePath): BigIntStats | undefined {
-  try {
-    return lstatSync(systemPath(path), { bigint: true, throwIfNoEntry: false });
-  } catch (error) {
-    if (isCode(error, 'ENOTDIR') || isCode(error, 'ENAMETOOLONG')) return undefined;
-    throw error;
-  }
 }
 
 /** The names in a directory, by their bytes; none if it is not there any more. */
@@ -126,31 +135,82 @@ function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
 }
 
-/** The node of what lstat(2) saw. */
+/** The node of what the kernel says of a file. */
 export function nodeOf(
   name: BytePath,
   parent: FileNode | undefined,
-  stats: BigIntStats,
+  status: FileStatus,
   origin: number,
   owner: DirectoryTreeOptions['owner'],
 ): FileNode {
-  const mode = Number(stats.mode);
-  return {
-    name,
-    type: typeOf(mode),
-    parent,
-    mode: mode & 0o7777,
-    uid: owner?.uid ?? Number(stats.uid),
-    gid: owner?.gid ?? Number(stats.gid),
-    size: Number(stats.size),
-    mtime: stats.mtimeNs,
-    ctime: stats.ctimeNs,
-    dev: stats.dev,
-    ino: stats.ino,
-    nlink: Number(stats.nlink),
-    rdev: stats.rdev,
-    origin,
-  };
+  return new DiskNode(name, parent, status, origin, owner);
+}
+
+/** A class, since most of what a node says is only seldom asked for and then computed. */
+class DiskNode implements FileNode {
+  readonly name: BytePath;
+  readonly type: FileType;
+  readonly parent: FileNode | undefined;
+  readonly status: FileStatus;
+  readonly origin: number;
+  private readonly owner: DirectoryTreeOptions['owner'];
+
+  constructor(
+    name: BytePath,
+    parent: FileNode | undefined,
+    status: FileStatus,
+    origin: number,
+    owner: DirectoryTreeOptions['owner'],
+  ) {
+    this.name = name;
+    this.type = typeOf(status.mode);
+    this.parent = parent;
+    this.status = status;
+    this.origin = origin;
+    this.owner = owner;
+  }
+
+  get mode(): number {
+    return this.status.mode & 0o7777;
+  }
+
+  get uid(): number {
+    return (this.owner ?? this.status).uid;
+  }
+
+  get gid(): number {
+    return (this.owner ?? this.status).gid;
+  }
+
+  get size(): number {
+    return this.status.size;
+  }
+
+  get nlink(): number {
+    return this.status.nlink;
+  }
+
+  get mtime(): bigint {
+    return BigInt(this.status.mtimeSeconds) * 1_000_000_000n + BigInt(this.status.mtimeNanoseconds);
+  }
+
+  get rdev(): bigint {
+    return makeDevice(this.status.major, this.status.minor);
+  }
+
+  get inode(): string {
+    return `${this.status.device} ${this.status.inoHigh} ${this.status.inoLow}`;
+  }
+}
+
+/** What lstat(2) says, or undefined if nothing is there. */
+export function statIfThere(path: BytePath): Stats | undefined {
+  try {
+    return lstatSync(systemPath(path), { throwIfNoEntry: false });
+  } catch (error) {
+    if (isCode(error, 'ENOTDIR') || isCode(error, 'ENAMETOOLONG')) return undefined;
+    throw error;
+  }
 }
 
 function typeOf(mode: number): FileType {

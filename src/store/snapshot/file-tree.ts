@@ -1,3 +1,4 @@
+import type { FileStatus } from '../../host/system/stat.ts';
 import { type BytePath, fromBytePath } from '../../wire/fsutil/byte-path.ts';
 import type { ReadableTree, TreeEntry } from '../../wire/fsutil/tree.ts';
 
@@ -11,15 +12,15 @@ export interface FileNode extends TreeEntry {
   readonly gid: number;
   /** In bytes. */
   readonly size: number;
-  /** In nanoseconds since the epoch, as `ctime`. */
-  readonly mtime: bigint;
-  readonly ctime: bigint;
-  /** Number of the file system. */
-  readonly dev: bigint;
-  readonly ino: bigint;
   readonly nlink: number;
+  /** Nanoseconds since the epoch. */
+  readonly mtime: bigint;
   /** The device that a device node is for, as stat(2) encodes it. */
   readonly rdev: bigint;
+  /** What two names of one file have in common. */
+  readonly inode: string;
+  /** What the kernel says of it, before the tree changed the owner. */
+  readonly status: FileStatus;
   /** Which of the directories that the tree is made of it lies in; 0 for the topmost or only one. */
   readonly origin: number;
 }
@@ -32,8 +33,8 @@ export type Xattrs = ReadonlyMap<string, Uint8Array>;
  * is about one state of it; contents are not held.
  */
 export interface FileTree extends ReadableTree<FileNode> {
-  /** Nanoseconds since the epoch, from before the first file was looked at. */
-  readonly openedAt: bigint;
+  /** Milliseconds since the epoch, from before the first file was looked at. */
+  readonly openedAt: number;
   /** Beginnings of the names of extended attributes that are not shown. */
   readonly hiddenXattrs: readonly string[];
   xattrs(node: FileNode): Xattrs;
