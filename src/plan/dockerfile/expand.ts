@@ -1,3 +1,4 @@
+import { isGoSpace } from '../../wire/fsutil/go-path.ts';
 import { GlobError, replaceAll, replaceFirst, trimPrefix, trimSuffix } from './glob.ts';
 import { goQuote } from './go-text.ts';
 
@@ -55,9 +56,13 @@ export function expandForDisplay(text: string, variables: Variables, options?: E
   return expand(text, variables, { ...WORD, quotes: 'keep', keepUnset: true, escape: options?.escape ?? '\\' });
 }
 
-/** Splits at unquoted white space and keeps everything as written. Throws ExpansionError for what cannot be read. */
-export function splitWords(text: string): readonly string[] {
-  return expand(text, NONE, { quotes: 'keep', keepEscapes: true, keepUnset: true, escape: '\\', split: true }).words;
+/**
+ * Splits at unquoted white space and expands nothing; quotes and escapes stay or not. Escape character is the backslash.
+ * Throws ExpansionError for what cannot be read.
+ */
+export function splitWords(text: string, keep: { quotes: boolean; escapes: boolean }): readonly string[] {
+  const quotes = keep.quotes ? 'keep' : 'remove';
+  return expand(text, NONE, { quotes, keepEscapes: keep.escapes, keepUnset: true, escape: '\\', split: true }).words;
 }
 
 interface Mode {
@@ -77,7 +82,6 @@ const NO_LOOKUPS: ReadonlySet<string> = new Set();
 const SPECIAL = /[$'"\\`<\s\u0085\ufeff]/u;
 
 const NAME = /\p{Nd}+|[@*#?\-$!]|[\p{L}\p{Nd}_]+|/uy;
-const SPACE = /[\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/u;
 const HEREDOC_START = /<(?:<[\t\r ]*)?/y;
 
 function expand(source: string, variables: Variables, mode: Mode): ExpandedWord & ExpandedWords {
@@ -112,7 +116,7 @@ function expand(source: string, variables: Variables, mode: Mode): ExpandedWord 
   function addSplit(part: string): void {
     if (!split || level > 0) return;
     for (const char of part) {
-      if (SPACE.test(char)) endWord();
+      if (isGoSpace(char.charCodeAt(0))) endWord();
       else word += char;
     }
   }

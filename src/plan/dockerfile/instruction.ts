@@ -2,14 +2,17 @@ import type { InstructionNode } from './node.ts';
 import type { LineRange } from './source.ts';
 
 /** What every instruction has, whatever its kind. */
-interface InstructionOf<Kind extends string> {
-  readonly kind: Kind;
+export interface InstructionBase {
   /** The keyword as written. */
   readonly keyword: string;
   readonly lines: LineRange;
   /** The logical line as written (`InstructionNode.original`): what step names and messages show. */
   readonly source: string;
   readonly node: InstructionNode;
+}
+
+interface InstructionOf<Kind extends string> extends InstructionBase {
+  readonly kind: Kind;
 }
 
 export interface ArgDefinition {
@@ -52,7 +55,8 @@ export interface InlineFile {
   readonly expand: boolean;
 }
 
-interface FileInstructionOf<Kind extends string> extends InstructionOf<Kind> {
+/** What ADD and COPY have in common. */
+export interface FileArguments {
   /** Paths, URLs and git references, not expanded; heredocs are in `contents`. */
   readonly sources: readonly string[];
   readonly destination: string;
@@ -64,13 +68,13 @@ interface FileInstructionOf<Kind extends string> extends InstructionOf<Kind> {
   readonly exclude: readonly string[];
 }
 
-export interface AddInstruction extends FileInstructionOf<'ADD'> {
+export interface AddInstruction extends InstructionOf<'ADD'>, FileArguments {
   readonly checksum: string;
   readonly keepGitDir: boolean | undefined;
   readonly unpack: boolean | undefined;
 }
 
-export interface CopyInstruction extends FileInstructionOf<'COPY'> {
+export interface CopyInstruction extends InstructionOf<'COPY'>, FileArguments {
   readonly from: string;
   readonly parents: boolean;
 }
@@ -143,7 +147,7 @@ export interface ShellInstruction extends InstructionOf<'SHELL'> {
 }
 
 /** Durations are nanoseconds; 0 is "not set". */
-export interface HealthCheckInstruction extends InstructionOf<'HEALTHCHECK'> {
+export interface HealthCheck {
   /** As in the image config: `NONE`, or `CMD` and the argument vector, or `CMD-SHELL` and one text. */
   readonly test: readonly string[];
   readonly interval: number;
@@ -152,6 +156,8 @@ export interface HealthCheckInstruction extends InstructionOf<'HEALTHCHECK'> {
   readonly startInterval: number;
   readonly retries: number;
 }
+
+export interface HealthCheckInstruction extends InstructionOf<'HEALTHCHECK'>, HealthCheck {}
 
 export interface OnbuildInstruction extends InstructionOf<'ONBUILD'> {
   /** What the image config stores: the trigger as written, with its heredocs. */

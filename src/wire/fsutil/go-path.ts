@@ -1,12 +1,23 @@
-const SPACE = '\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
-const AROUND = new RegExp(`^[${SPACE}]+|[${SPACE}]+$`, 'gu');
+/** Whether a code unit is white space as Go's `unicode.IsSpace` defines it: unlike `\s`, U+0085 is and U+FEFF is not. */
+export function isGoSpace(code: number): boolean {
+  if (code < 0x80) return code === 0x20 || (code >= 0x09 && code <= 0x0d);
+  if (code < 0x1680) return code === 0x85 || code === 0xa0;
+  if (code >= 0x2000 && code <= 0x200a) return true;
+  return code === 0x1680 || code === 0x2028 || code === 0x2029 || code === 0x202f || code === 0x205f || code === 0x3000;
+}
 
-/**
- * `text` without white space at both ends, white space as Go's `unicode.IsSpace` defines it: unlike `trim()`, U+0085 is in
- * and U+FEFF is not.
- */
+/** `text` without white space at its start. */
+export function trimGoSpaceStart(text: string): string {
+  let start = 0;
+  while (start < text.length && isGoSpace(text.charCodeAt(start))) start++;
+  return text.slice(start);
+}
+
+/** `text` without white space at both ends. */
 export function trimGoSpace(text: string): string {
-  return text.replace(AROUND, '');
+  let end = text.length;
+  while (end > 0 && isGoSpace(text.charCodeAt(end - 1))) end--;
+  return trimGoSpaceStart(text.slice(0, end));
 }
 
 /**

@@ -1,0 +1,23 @@
+import type { LineRange } from './source.ts';
+
+/** What is wrong with a Dockerfile, and where. The message is the one BuildKit gives. */
+export class DockerfileError extends Error {
+  override readonly name = 'DockerfileError';
+  /**
+   * The lines that led to the error, innermost first. Empty if there is no such place. A directive's error points one line
+   * too low, as BuildKit's does, so that a line may be 0.
+   */
+  readonly locations: readonly LineRange[];
+
+  constructor(message: string, locations: readonly LineRange[], options?: ErrorOptions) {
+    super(message, options);
+    this.locations = locations;
+  }
+}
+
+/** The error with a further location, for one that passes through the instruction or stage at `lines`. */
+export function withLocation(error: unknown, lines: LineRange): DockerfileError {
+  const message = error instanceof Error ? error.message : String(error);
+  const inner = error instanceof DockerfileError ? error.locations : [];
+  return new DockerfileError(message, [...inner, lines], { cause: error });
+}
