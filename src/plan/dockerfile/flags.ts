@@ -27,14 +27,14 @@ export function readFlags(words: readonly string[], kinds: Readonly<Record<strin
     const value = equals < 0 ? undefined : word.slice(equals + 1);
     const name = flag.slice(2);
     const kind = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
-    if (kind === undefined) throw failure(withSuggestion(`unknown flag: ${flag}`, name, Object.keys(kinds)));
+    if (kind === undefined) throw failure(withSuggestion(`unknown flag: ${flag}`, name, Object.keys(kinds)), flag);
     const known = values.get(name);
-    if (known !== undefined && kind !== 'list') throw failure(`duplicate flag specified: ${flag}`);
+    if (known !== undefined && kind !== 'list') throw failure(`duplicate flag specified: ${flag}`, flag);
     if (value === undefined ? kind !== 'bool' : kind === 'bool' && value === '') {
-      throw failure(`missing a value on flag: ${flag}`);
+      throw failure(`missing a value on flag: ${flag}`, flag);
     }
     if (kind === 'bool' && value !== undefined && !/^(?:true|false)$/i.test(value)) {
-      throw failure(`expecting boolean value for flag ${flag}, not: ${value}`);
+      throw failure(`expecting boolean value for flag ${flag}, not: ${value}`, word);
     }
     values.set(name, [...(known ?? []), value ?? 'true']);
   }
@@ -49,6 +49,6 @@ export function readFlags(words: readonly string[], kinds: Readonly<Record<strin
   };
 }
 
-function failure(message: string): DockerfileError {
-  return new DockerfileError(message, []);
+function failure(message: string, word: string): DockerfileError {
+  return new DockerfileError(message, [], { word });
 }

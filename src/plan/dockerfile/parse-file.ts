@@ -87,7 +87,8 @@ export function parseFile(source: string | Uint8Array): ParsedFile {
       return { ...node, lines: { start, end: reader.line }, segments: logical.segments, heredocs, comments };
     } catch (error) {
       if (!(error instanceof ExpansionError || error instanceof DockerfileError)) throw error;
-      throw new DockerfileError(error.message, [{ start, end: reader.line }], { cause: error });
+      const word = error instanceof DockerfileError ? error.word : undefined;
+      throw new DockerfileError(error.message, [{ start, end: reader.line }], { cause: error, word });
     }
   }
 

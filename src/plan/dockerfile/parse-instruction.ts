@@ -83,6 +83,7 @@ export function parseInstruction(node: InstructionNode): Instruction | StageStar
     default:
       throw failure(
         withSuggestion(`unknown instruction: ${node.keyword}`, node.keyword, KEYWORDS, { caseSensitive: false }),
+        node.keyword,
       );
   }
 }
@@ -92,8 +93,8 @@ export function isStageStart(parsed: Instruction | StageStart): parsed is StageS
   return !('kind' in parsed);
 }
 
-function failure(message: string): DockerfileError {
-  return new DockerfileError(message, []);
+function failure(message: string, word?: string): DockerfileError {
+  return new DockerfileError(message, [], { word });
 }
 
 function requireArguments(node: InstructionNode, keyword: string): void {
@@ -118,6 +119,7 @@ function parseFrom(node: InstructionNode): StageStart {
     if (!STAGE_NAME.test(name)) {
       throw failure(
         `invalid name for build stage: ${goQuote(given)}, name can't start with a number or contain symbols`,
+        given,
       );
     }
   } else if (node.args.length !== 1) {

@@ -89,7 +89,11 @@ function nameValues(keyword: string, rest: string, escapeChar: string): string[]
   return words.flatMap(word => {
     const equals = word.indexOf('=');
     if (equals < 0) {
-      throw new DockerfileError(`Syntax error - can't find = in ${goQuote(word)}. Must be of the form: name=value`, []);
+      throw new DockerfileError(
+        `Syntax error - can't find = in ${goQuote(word)}. Must be of the form: name=value`,
+        [],
+        { word },
+      );
     }
     return [word.slice(0, equals), word.slice(equals + 1), '='];
   });

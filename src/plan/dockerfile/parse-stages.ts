@@ -1,4 +1,4 @@
-import { DockerfileError, withLocation } from './error.ts';
+import { DockerfileError } from './error.ts';
 import type { ArgInstruction, Instruction, Stage, StagedFile } from './instruction.ts';
 import type { InstructionNode, ParsedFile } from './node.ts';
 import { parseFile } from './parse-file.ts';
@@ -20,7 +20,7 @@ export function parseStages(file: ParsedFile): StagedFile {
     if (isStageStart(parsed)) stages.push({ ...parsed, instructions: [] });
     else if (stage !== undefined) stage.instructions.push(parsed);
     else if (parsed.kind === 'ARG') metaArgs.push(parsed);
-    else throw new DockerfileError('no build stage in current context', [node.lines]);
+    else throw new DockerfileError('no build stage in current context', [node.lines], { word: node.keyword });
   }
   return { metaArgs, stages };
 }
@@ -31,7 +31,7 @@ function parseLocated(node: InstructionNode) {
   } catch (error) {
     if (!(error instanceof DockerfileError)) throw error;
     const message = `dockerfile parse error on line ${node.lines.start}: ${error.message}`;
-    throw new DockerfileError(message, [node.lines], { cause: error });
+    throw new DockerfileError(message, [node.lines], { cause: error, word: error.word });
   }
 }
 
@@ -53,6 +53,6 @@ export function parseTrigger(expression: string, lines: LineRange): Instruction 
     return parsed;
   } catch (error) {
     if (!(error instanceof DockerfileError)) throw error;
-    throw withLocation(new DockerfileError(error.message, [], { cause: error }), lines);
+    throw new DockerfileError(error.message, [lines], { cause: error });
   }
 }
