@@ -2,7 +2,7 @@
  * What the solver asks of the things that it schedules. The solver knows no disk, network or clock: a result is a value
  * that it only hands on.
  */
-import type { KeyPart } from '../status/event.ts';
+import type { EventSink, KeyPart, ProgressGroup } from '../status/event.ts';
 
 /** One output of a vertex. */
 export interface Edge {
@@ -15,9 +15,20 @@ export interface Vertex {
   readonly digest: string;
   readonly name: string;
   readonly inputs: readonly Edge[];
-  /** Neither look up nor be looked up (`--no-cache`). */
+  /** Do not look up: run, and let what is above not match by definition either (`--no-cache`). */
   readonly ignoreCache: boolean;
-  readonly progressGroup?: { readonly id: string; readonly name: string; readonly weak: boolean };
+  /** `export_cache` of the metadata: false keeps the result of this step out of every exported cache. */
+  readonly exportCache?: boolean;
+  readonly progressGroup?: ProgressGroup;
+}
+
+/** Says what a vertex does, to every build that the vertex is in. */
+export interface VertexReporter {
+  /** The digest of the vertex, which statuses and logs name. */
+  readonly vertex: string;
+  readonly emit: EventSink;
+  /** Shows the vertex as running while `work` runs, again if it had completed: a lazy image that is pulled late. */
+  during<T>(work: () => Promise<T>): Promise<T>;
 }
 
 /** What an input adds to the key of a step. */
@@ -28,11 +39,14 @@ export interface CacheDep<R> {
   readonly selectorParts?: readonly KeyPart[];
   /** The digest of the files of the input that the step uses. Its failure is the step's. */
   readonly contentDigest?: (input: R, signal: AbortSignal) => Promise<ContentKey>;
-  /** Called once when the input is at hand and before its files are needed, even if only for `contentDigest`. */
-  readonly preprocess?: (input: R, signal: AbortSignal) => Promise<void>;
+  /**
+   * Called once when the input is at hand and before its files are needed, even if only for `contentDigest`. The
+   * reporter is that of the input's vertex: a pull is shown there.
+   */
+  readonly preprocess?: (input: R, signal: AbortSignal, reporter: VertexReporter) => Promise<void>;
 }
 
-/** A content digest with its reasons. */
+/** A content digest with its reasons. `parts` may be a getter: it is read only when it is stored or shown. */
 export interface ContentKey {
   readonly digest: string;
   readonly parts: readonly KeyPart[];
@@ -42,7 +56,9 @@ export interface ContentKey {
 export interface CacheMap<R> {
   /** `sha256:…`, or `random:…` for a key that must never be exported. */
   readonly digest: string;
+  /** May be a getter, as in `ContentKey`. */
   readonly parts: readonly KeyPart[];
+  /** One per input of the vertex. */
   readonly deps: readonly CacheDep<R>[];
 }
 

@@ -1,0 +1,209 @@
+/** The local cache's keys in the database. */
+import type { StatementSync } from 'node:sqlite';
+import { deflateSync, inflateSync } from 'node:zlib';
+import type { Database } from '../../store/database.ts';
+import type { Backlink, KeyStore, Link, StoredResult } from '../solver/cache.ts';
+import { recordDigest } from '../solver/key.ts';
+import type { KeyPart } from '../status/event.ts';
+import { memoryKeyStore, randomKeyId } from './memory-key-store.ts';
+
+/** Published steps: never changed, only followed by others. Ids and digests are long, so links hold numbers of rows. */
+const schema = [
+  `CREATE TABLE cache_key (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE) STRICT;
+   CREATE TABLE cache_link (
+     source INTEGER NOT NULL, digest TEXT NOT NULL, selector TEXT NOT NULL,
+     input INTEGER NOT NULL, output INTEGER NOT NULL, target INTEGER NOT NULL,
+     PRIMARY KEY (source, digest, selector, input, output, target)
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX cache_link_target ON cache_link (target);
+   CREATE TABLE cache_result (
+     key INTEGER NOT NULL, result TEXT NOT NULL, created_at INTEGER NOT NULL,
+     PRIMARY KEY (key, result)
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX cache_result_result ON cache_result (result);
+   CREATE TABLE cache_parts (digest TEXT PRIMARY KEY, parts BLOB NOT NULL) STRICT, WITHOUT ROWID;`,
+];
+
+export interface SqliteKeyStore extends KeyStore {
+  /** All keys. */
+  ids(): Iterable<string>;
+  saveParts(digest: string, parts: () => readonly KeyPart[]): void;
+  /** The named parts behind a cache-map digest, selector or content digest, if they were ever stored. */
+  parts(digest: string): readonly KeyPart[] | undefined;
+  /** Forgets results that `exists` denies, with what only they kept. Returns how many. */
+  dropMissing(exists: (resultId: string) => boolean): number;
+}
+
+type Row = Readonly<Record<string, unknown>>;
+
+function text(row: Row, column: string): string {
+  return String(row[column]);
+}
+
+/**
+ * The keys in a database. Looking up takes the same time whatever the number of keys. Keys of sessions (`random:`)
+ * live as long as this object: no later session can have them.
+ */
+export function sqliteKeyStore(database: Database): SqliteKeyStore {
+  database.migrate('cache', schema);
+  const { sql, transaction } = database;
+  const session = memoryKeyStore();
+
+  const statement = (query: string): (() => StatementSync) => {
+    let prepared: StatementSync | undefined;
+    return () => {
+      prepared ??= sql.prepare(query);
+      return prepared;
+    };
+  };
+  const findKey = statement('SELECT number FROM cache_key WHERE id = ?');
+  const allKeys = statement('SELECT id FROM cache_key');
+  const insertKey = statement('INSERT INTO cache_key (id) VALUES (?)');
+  const deleteKey = statement('DELETE FROM cache_key WHERE number = ?');
+  const findTargets = statement(
+    `SELECT target.id FROM cache_key AS source
+       JOIN cache_link AS link ON link.source = source.number
+       JOIN cache_key AS target ON target.number = link.target
+     WHERE source.id = ? AND link.digest = ? AND link.selector = ? AND link.input = ? AND link.output = ?`,
+  );
+  const insertLink = statement('INSERT OR IGNORE INTO cache_link VALUES (?, ?, ?, ?, ?, ?)');
+  const findBacklinks = statement(
+    `SELECT source.id, link.digest, link.selector, link.input, link.output FROM cache_key AS target
+       JOIN cache_link AS link ON link.target = target.number
+       JOIN cache_key AS source ON source.number = link.source
+     WHERE target.id = ?`,
+  );
+  const findResults = statement(
+    `SELECT result.result, result.created_at FROM cache_key AS key
+       JOIN cache_result AS result ON result.key = key.number
+     WHERE key.id = ?`,
+  );
+  const insertResult = statement('INSERT OR REPLACE INTO cache_result VALUES (?, ?, ?)');
+  const findKeysOf = statement(
+    `SELECT key.id, key.number FROM cache_result AS result
+       JOIN cache_key AS key ON key.number = result.key
+     WHERE result.result = ?`,
+  );
+  const deleteResult = statement('DELETE FROM cache_result WHERE result = ?');
+  const allResults = statement('SELECT DISTINCT result FROM cache_result');
+  const isKept = statement(
+    `SELECT 1 WHERE EXISTS (SELECT 1 FROM cache_result WHERE key = ?1)
+       OR EXISTS (SELECT 1 FROM cache_link WHERE source = ?1)`,
+  );
+  const findSources = statement('SELECT DISTINCT source FROM cache_link WHERE target = ?');
+  const deleteLinksTo = statement('DELETE FROM cache_link WHERE target = ?');
+  const findParts = statement('SELECT parts FROM cache_parts WHERE digest = ?');
+  const insertParts = statement('INSERT OR IGNORE INTO cache_parts VALUES (?, ?)');
+  /** Digests whose parts are known to be stored. */
+  const stored = new Set<string>();
+
+  function numberOf(id: string): number {
+    const row = findKey().get(id);
+    return Number(row === undefined ? insertKey().run(id).lastInsertRowid : row['number']);
+  }
+
+  /** Removes keys that have neither results nor links from them, upwards. */
+  function prune(start: number): void {
+    const pending = [start];
+    for (let key = pending.pop(); key !== undefined; key = pending.pop()) {
+      if (isKept().get(key) !== undefined) continue;
+      for (const row of findSources().all(key)) pending.push(Number(row['source']));
+      deleteLinksTo().run(key);
+      deleteKey().run(key);
+    }
+  }
+
+  function dropResult(resultId: string): void {
+    session.dropResult(resultId);
+    transaction(() => {
+      const keys = findKeysOf().all(resultId);
+      deleteResult().run(resultId);
+      for (const row of keys) prune(Number(row['number']));
+    });
+  }
+
+  function addLink(id: string, link: Link, target: string): void {
+    if (isSession(id)) {
+      session.addLink(id, link, target);
+      return;
+    }
+    transaction(() => {
+      const { digest, selector, input, output } = link;
+      insertLink().run(numberOf(id), digest, selector, input, output, numberOf(target));
+    });
+  }
+
+  function results(id: string): StoredResult[] {
+    if (isSession(id)) return [...session.results(id)];
+    const query = findResults();
+    query.setReadBigInts(true);
+    return query.all(id).map(row => ({ id: text(row, 'result'), createdAt: BigInt(String(row['created_at'])) }));
+  }
+
+  return {
+    ids() {
+      const rows = allKeys().all();
+      return new Set([...rows.map(row => text(row, 'id')), ...session.ids()]);
+    },
+    has: id => (isSession(id) ? session.has(id) : findKey().get(id) !== undefined),
+    targets(id, link) {
+      if (isSession(id)) return session.targets(id, link);
+      const rows = findTargets().all(id, link.digest, link.selector, link.input, link.output);
+      return rows.map(row => text(row, 'id'));
+    },
+    addLink,
+    backlinks(id) {
+      const rows = isSession(id) ? [] : findBacklinks().all(id);
+      const stored = rows.map(
+        (row): Backlink => ({
+          from: text(row, 'id'),
+          input: Number(row['input']),
+          selector: text(row, 'selector'),
+          record: recordDigest(text(row, 'digest'), Number(row['output'])),
+        }),
+      );
+      return [...stored, ...session.backlinks(id)];
+    },
+    results,
+    addResult(id, result) {
+      if (isSession(id)) session.addResult(id, result);
+      else transaction(() => insertResult().run(numberOf(id), result.id, result.createdAt));
+    },
+    dropResult,
+    keysOf: resultId => [
+      ...findKeysOf()
+        .all(resultId)
+        .map(row => text(row, 'id')),
+      ...session.keysOf(resultId),
+    ],
+    newId: randomKeyId,
+    transaction,
+    saveParts(digest, parts) {
+      if (stored.has(digest) || isSession(digest)) return;
+      stored.add(digest);
+      if (findParts().get(digest) !== undefined) return;
+      const json = JSON.stringify(parts().map(({ kind, name, value }) => [kind, name, value]));
+      insertParts().run(digest, deflateSync(json, { level: 1 }));
+    },
+    parts(digest) {
+      const blob = findParts().get(digest)?.['parts'];
+      if (!(blob instanceof Uint8Array)) return undefined;
+      const rows: [string, string, string][] = JSON.parse(inflateSync(blob).toString());
+      return rows.map(([kind, name, value]) => ({ kind, name, value }));
+    },
+    dropMissing(exists) {
+      return transaction(() => {
+        const missing = allResults()
+          .all()
+          .map(row => text(row, 'result'))
+          .filter(id => !exists(id));
+        for (const id of missing) dropResult(id);
+        return missing.length;
+      });
+    },
+  };
+}
+
+function isSession(id: string): boolean {
+  return id.startsWith('random:');
+}
