@@ -1,10 +1,11 @@
 /** The thread that heavy byte work runs in: takes tasks by name from the pool, one at a time. */
 import { parentPort } from 'node:worker_threads';
 import { hashRecords } from '../snapshot/checksum-task.ts';
+import { copyFileBatch } from '../snapshot/file-tree-copy-task.ts';
 import { hashFile } from './hash-file.ts';
 import { packError, type Task, type TaskMessage, type TaskReply } from './task.ts';
 
-const tasks = { hashFile, hashRecords };
+const tasks = { hashFile, copyFileBatch, hashRecords };
 
 /** The tasks that a pool can run, by name. */
 export type Tasks = typeof tasks;

@@ -12,6 +12,8 @@ export interface FileRecords {
   ensure(nodes: readonly FileNode[], signal: AbortSignal | undefined): Promise<void>;
   /** A digest that `ensure` made known. */
   get(node: FileNode): Digest;
+  /** The same, or undefined if it is not known. */
+  known(node: FileNode): Digest | undefined;
   /** What is hashed before the content. */
   header(node: FileNode): string;
 }
@@ -61,7 +63,7 @@ export function fileRecords(tree: FileTree, options: FileRecordsOptions): FileRe
       if (node === undefined) continue;
       note(node, result.digests.subarray(index * 32, index * 32 + 32), result.withXattrs[index] === 1);
     }
-    if (result.failure !== undefined) throw failure(nodes, result.failure);
+    if (result.failure !== undefined) throw readFailure(nodes, result.failure);
   }
 
   function batchOf(nodes: readonly FileNode[]): RecordBatch {
@@ -74,31 +76,27 @@ export function fileRecords(tree: FileTree, options: FileRecordsOptions): FileRe
   }
 
   async function hashFiles(nodes: readonly FileNode[], signal: AbortSignal | undefined): Promise<void> {
-    const bytes = nodes.reduce((sum, node) => sum + node.size, 0);
-    if (nodes.length * MS_PER_FILE + bytes * MS_PER_BYTE < THREADS_FROM) {
-      take(nodes, hashRecords(batchOf(nodes), { throwIfAborted: () => signal?.throwIfAborted() }));
-      return;
-    }
-    const failed = new AbortController();
-    const any = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
-    const runs = batches(nodes).map(async batch => {
-      take(batch, await pool().run('hashRecords', batchOf(batch), any));
-    });
-    const [first] = (
-      await Promise.allSettled(
-        runs.map(run =>
-          run.catch(error => {
-            failed.abort(error);
-            throw error;
-          }),
-        ),
-      )
-    ).filter(result => result.status === 'rejected');
-    if (first !== undefined) throw first.reason;
+    const cost = nodes.reduce((sum, node) => sum + MS_PER_FILE + node.size * MS_PER_BYTE, 0);
+    await inBatches(
+      nodes.map(node => ({ node })),
+      cost,
+      signal,
+      async (copies, any) => {
+        const batch = copies.map(({ node }) => node);
+        const context = { throwIfAborted: () => signal?.throwIfAborted() };
+        take(
+          batch,
+          any === undefined
+            ? hashRecords(batchOf(batch), context)
+            : await pool().run('hashRecords', batchOf(batch), any),
+        );
+      },
+    );
   }
 
   return {
     header,
+    known: node => digests.get(node),
     get: node => {
       const digest = digests.get(node);
       if (digest === undefined) throw new TypeError(`${shownPath(node)} was not hashed`);
@@ -123,13 +121,13 @@ export function fileRecords(tree: FileTree, options: FileRecordsOptions): FileRe
   };
 }
 
-function failure(nodes: readonly FileNode[], { index, reason, message }: BatchFailure): Error {
+/** The error of a file of a batch. */
+export function readFailure(nodes: readonly FileNode[], { index, reason, message }: BatchFailure): Error {
   const node = nodes[index];
   const path = node === undefined ? '' : shownPath(node);
   const cause = new Error(message);
-  return reason === 'changed'
-    ? new ChangedUnderBuildError(path, { cause })
-    : new UnreadableFileError(path, message, cause);
+  if (reason === 'changed') return new ChangedUnderBuildError(path, { cause });
+  return new UnreadableFileError(path, message, cause);
 }
 
 /** A file that counts for a key cannot be read. */
@@ -143,19 +141,52 @@ class UnreadableFileError extends Error {
   }
 }
 
-/** Files in runs that keep a thread busy for some ten milliseconds. */
-export function batches(nodes: readonly FileNode[]): FileNode[][] {
-  const all: FileNode[][] = [];
-  let batch: FileNode[] = [];
+/**
+ * Runs work on files in batches that keep a thread busy for some ten milliseconds: all at once if that is more than starting
+ * threads costs, else as one batch without a signal, which is to be done where it stands. The first error ends it all, when
+ * every batch has ended.
+ *
+ * @param cost A guess in milliseconds of one core.
+ */
+export async function inBatches<T extends { readonly node: FileNode }>(
+  items: readonly T[],
+  cost: number,
+  signal: AbortSignal | undefined,
+  work: (batch: readonly T[], signal: AbortSignal | undefined) => Promise<void>,
+): Promise<void> {
+  if (items.length === 0) return;
+  if (cost < THREADS_FROM) {
+    await work(items, undefined);
+    return;
+  }
+  const failed = new AbortController();
+  const any = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
+  const results = await Promise.allSettled(
+    batches(items).map(async batch => {
+      try {
+        await work(batch, any);
+      } catch (error) {
+        failed.abort(error);
+        throw error;
+      }
+    }),
+  );
+  signal?.throwIfAborted();
+  if (results.some(result => result.status === 'rejected')) throw failed.signal.reason;
+}
+
+function batches<T extends { readonly node: FileNode }>(items: readonly T[]): T[][] {
+  const all: T[][] = [];
+  let batch: T[] = [];
   let bytes = 0;
-  for (const node of nodes) {
-    if (batch.length === BATCH_FILES || (batch.length > 0 && bytes + node.size > BATCH_BYTES)) {
+  for (const item of items) {
+    if (batch.length === BATCH_FILES || (batch.length > 0 && bytes + item.node.size > BATCH_BYTES)) {
       all.push(batch);
       batch = [];
       bytes = 0;
     }
-    batch.push(node);
-    bytes += node.size;
+    batch.push(item);
+    bytes += item.node.size;
   }
   if (batch.length > 0) all.push(batch);
   return all;

@@ -34,6 +34,8 @@ export interface RecordBatchResult {
 /** A file has another size than it was listed with. */
 class SizeChangedError extends Error {}
 
+/** What opening or reading says of a path that is no regular file any more. */
+const REPLACED: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'EISDIR', 'ENXIO', 'EAGAIN']);
 const CHUNK = 1 << 20;
 /** A file that was replaced by a link or a pipe must neither be followed nor waited for. */
 const READ = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
@@ -62,7 +64,7 @@ export function hashRecords(batch: RecordBatch, context: { throwIfAborted(): voi
 export function failureOf(error: unknown): Omit<BatchFailure, 'index'> {
   if (error instanceof SizeChangedError) return { reason: 'changed', message: error.message };
   if (!(error instanceof Error) || !('code' in error)) throw error;
-  const gone = error.code === 'ENOENT' || error.code === 'ENOTDIR' || error.code === 'ELOOP';
+  const gone = REPLACED.has(String(error.code));
   return { reason: gone ? 'changed' : 'unreadable', message: error.message };
 }
 

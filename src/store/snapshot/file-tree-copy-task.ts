@@ -1,0 +1,88 @@
+import { closeSync, constants, fchmodSync, fchownSync, openSync, writeSync } from 'node:fs';
+import { setTimes } from '../../host/system/inode.ts';
+import { setXattr } from '../../host/system/xattr.ts';
+import { type BytePath, systemPath } from '../../wire/fsutil/byte-path.ts';
+import { type BatchFailure, failureOf, hashFileRecord } from './checksum-task.ts';
+
+/** Regular files to copy; the lists are parallel. */
+export interface CopyBatch {
+  readonly from: readonly BytePath[];
+  /** Where nothing is yet. */
+  readonly to: readonly BytePath[];
+  /** In bytes; a file of another size has changed. */
+  readonly sizes: readonly number[];
+  /** What is hashed before the content, extended attributes included. */
+  readonly headers: readonly BytePath[];
+  /** 32 bytes a file, of header and content; zeros for a file that nothing is known of. */
+  readonly digests: Uint8Array;
+  readonly modes: readonly number[];
+  readonly uids: readonly number[];
+  readonly gids: readonly number[];
+  /** Nanoseconds since the epoch. */
+  readonly mtimes: readonly bigint[];
+  readonly xattrs: readonly (readonly (readonly [name: string, value: Uint8Array])[] | undefined)[];
+}
+
+const WRITE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
+/**
+ * Task: copies files with owner, mode, times and extended attributes, and compares what was read with the digests. Returns
+ * the first file that could not be copied; errors of the destination are thrown.
+ */
+export function copyFileBatch(
+  batch: CopyBatch,
+  context: { throwIfAborted(): void },
+): { readonly failure?: BatchFailure } {
+  for (const [index, to] of batch.to.entries()) {
+    context.throwIfAborted();
+    const target = systemPath(to);
+    const file = openSync(target, WRITE, 0o600);
+    try {
+      const failure = copyContent(batch, index, file, context);
+      if (failure !== undefined) return { failure: { index, ...failure } };
+      // The owner first: changing it takes setuid away.
+      fchownSync(file, batch.uids[index] ?? 0, batch.gids[index] ?? 0);
+      fchmodSync(file, batch.modes[index] ?? 0);
+    } finally {
+      closeSync(file);
+    }
+    const mtime = batch.mtimes[index] ?? 0n;
+    setTimes(target, mtime, mtime);
+    for (const [name, value] of batch.xattrs[index] ?? []) trySetXattr(target, name, value);
+  }
+  return {};
+}
+
+function copyContent(
+  { from, sizes, headers, digests }: CopyBatch,
+  index: number,
+  to: number,
+  context: { throwIfAborted(): void },
+): Omit<BatchFailure, 'index'> | undefined {
+  let written: unknown;
+  try {
+    const digest = hashFileRecord(from[index] ?? '', headers[index] ?? '', sizes[index] ?? 0, context, bytes => {
+      try {
+        for (let at = 0; at < bytes.length; ) at += writeSync(to, bytes, at);
+      } catch (error) {
+        written = error;
+        throw error;
+      }
+    });
+    const expected = digests.subarray(index * 32, index * 32 + 32);
+    if (digest.equals(expected) || expected.every(byte => byte === 0)) return undefined;
+    return { reason: 'changed', message: 'other content than its digest says' };
+  } catch (error) {
+    if (error === written) throw error;
+    return failureOf(error);
+  }
+}
+
+/** Sets an attribute if the file system of the layers takes it; BuildKit does not insist either. */
+export function trySetXattr(path: string | Buffer, name: string, value: Uint8Array): void {
+  try {
+    setXattr(path, name, value);
+  } catch {
+    // Not supported there, or not for us.
+  }
+}
