@@ -17,6 +17,7 @@ import type { LinuxSeccomp } from './oci-spec.ts';
 import { seccompProfile } from './seccomp.ts';
 import { type SelectedRuntime, selectRuntime } from './select.ts';
 import { cgroupsPath, type SpecOptions, stepSpec } from './spec.ts';
+import { crunStartFailure } from './start-failure.ts';
 import type { NetworkMode, SecurityMode, StepMeta, StepMount } from './step.ts';
 import { type StepFiles, stepFiles } from './step-files.ts';
 import { homeOf, lookUpUser } from './user.ts';
@@ -281,13 +282,12 @@ async function runStep(
   writeFileSync(join(place, 'config.json'), JSON.stringify(spec));
   step.signal?.throwIfAborted();
   const exitCode = await runContainer({
-    command: commandFor(meta, runtime),
+    command: commandFor(meta, runtime, place),
     environment: runtime.environment,
     id,
     bundle: place,
     pidFile: join(place, 'pid'),
-    stdout: step.stdout,
-    stderr: step.stderr,
+    ...outputs(step, runtime),
     ...(step.signal === undefined ? {} : { signal: step.signal }),
   });
   if ((meta.validExitCodes ?? OK).includes(exitCode)) return { exitCode };
@@ -312,11 +312,28 @@ function isSlice(meta: StepMeta): boolean {
   return meta.cgroupParent?.includes('.slice') === true && meta.cgroupParent.endsWith(':');
 }
 
-function commandFor(meta: StepMeta, runtime: Prepared): readonly [string, ...string[]] {
+function commandFor(meta: StepMeta, runtime: Prepared, place: string): readonly [string, ...string[]] {
   const [binary, ...args] = runtime.command;
-  return isSlice(meta) && runtime.selected.cgroups === 'native'
-    ? [binary, '--systemd-cgroup', ...args]
-    : runtime.command;
+  if (isSlice(meta) && runtime.selected.cgroups === 'native') args.push('--systemd-cgroup');
+  // With a log elsewhere, runc's own errors are plain lines.
+  if (runtime.selected.name === 'runc') args.push('--log', join(place, 'log.json'), '--log-format', 'json');
+  return [binary, ...args];
+}
+
+function outputs(step: Step, runtime: Prepared): Pick<Step, 'stdout' | 'stderr'> {
+  if (runtime.selected.name !== 'crun') return step;
+  let first = true;
+  return {
+    stdout(chunk) {
+      first = false;
+      step.stdout(chunk);
+    },
+    stderr(chunk) {
+      const text = first ? crunStartFailure(chunk, step.meta.args[0] ?? '') : undefined;
+      first = false;
+      step.stderr(text === undefined ? chunk : Buffer.from(text));
+    },
+  };
 }
 
 /** An id as BuildKit makes them: 25 characters of `0-9a-z`. */
