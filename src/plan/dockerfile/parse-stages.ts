@@ -2,8 +2,16 @@ import { DockerfileError } from './error.ts';
 import type { ArgInstruction, Instruction, Stage, StagedFile } from './instruction.ts';
 import type { InstructionNode, ParsedFile } from './node.ts';
 import { parseFile } from './parse-file.ts';
-import { isStageStart, parseInstruction } from './parse-instruction.ts';
+import { isStageStart, parseInstruction, type StageStart } from './parse-instruction.ts';
 import type { LineRange } from './source.ts';
+
+/** Sees the parts of a file while they are parsed, in order, up to the first error. */
+export interface ParseObserver {
+  /** Before the node is parsed. */
+  node?(node: InstructionNode): void;
+  instruction?(instruction: Instruction): void;
+  stage?(stage: StageStart): void;
+}
 
 /**
  * Gives the instructions of a file their meaning and sorts them into stages. There may be no stage at all.
@@ -11,11 +19,14 @@ import type { LineRange } from './source.ts';
  * Throws DockerfileError for the first instruction that is unknown or malformed, and for one other than ARG before the
  * first FROM.
  */
-export function parseStages(file: ParsedFile): StagedFile {
+export function parseStages(file: ParsedFile, observer: ParseObserver = {}): StagedFile {
   const metaArgs: ArgInstruction[] = [];
   const stages: (Stage & { readonly instructions: Instruction[] })[] = [];
   for (const node of file.nodes) {
+    observer.node?.(node);
     const parsed = parseLocated(node);
+    if (isStageStart(parsed)) observer.stage?.(parsed);
+    else observer.instruction?.(parsed);
     const stage = stages.at(-1);
     if (isStageStart(parsed)) stages.push({ ...parsed, instructions: [] });
     else if (stage !== undefined) stage.instructions.push(parsed);

@@ -12,8 +12,8 @@ export interface MatchInfo {
 
 /** Compiled patterns, in order. Paths are relative, slash-separated, cleaned. */
 export interface PatternMatcher {
-  /** How many patterns there are, without the empty ones. */
-  readonly size: number;
+  /** Without the empty ones, cleaned, and without their `!`. */
+  readonly patterns: readonly { readonly text: string; readonly exception: boolean }[];
   /** Whether a pattern begins with `!`. */
   readonly hasExceptions: boolean;
   /**
@@ -66,7 +66,7 @@ export function compilePatterns(texts: readonly string[]): PatternMatcher {
   }
 
   return {
-    size: patterns.length,
+    patterns,
     hasExceptions,
     matches: (path, parent) => evaluate(path, parent, undefined),
     match: (path, parent) => {

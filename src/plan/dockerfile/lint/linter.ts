@@ -1,0 +1,44 @@
+import type { LineRange } from '../source.ts';
+import { type CheckOptions, withInlineOptions } from './check-options.ts';
+import { type LintRule, lintRule, type RuleName } from './rule.ts';
+
+/** What a rule found. */
+export interface LintWarning {
+  readonly rule: LintRule;
+  /** What is wrong, with the names of the place. */
+  readonly message: string;
+  readonly lines: LineRange;
+}
+
+/** Passes on what the rules find, as far as the options let them run. */
+export interface Linter {
+  /** Reports what a rule found, unless the options keep it from running. */
+  report(rule: RuleName, message: string, lines: LineRange): void;
+  /** The linter for an instruction with these comments, among which an inline `# check=` may stand. */
+  withComments(comments: readonly string[]): Linter;
+}
+
+/** A linter with `options` that gives its warnings to `warn`, in the order in which they are found. */
+export function createLinter(options: CheckOptions, warn: (warning: LintWarning) => void): Linter {
+  return {
+    report: (name, message, lines) => {
+      const rule = lintRule(name);
+      const runs = rule.experimental
+        ? options.experimentalAll || options.experimental.has(name)
+        : !options.skipAll && !options.skip.has(name);
+      if (runs) warn({ rule, message, lines });
+    },
+    withComments: comments => createLinter(withInlineOptions(options, comments), warn),
+  };
+}
+
+/** The text of a warning in a build: rule, message and first line. */
+export function formatWarning({ rule, message, lines }: LintWarning): string {
+  return `${rule.name}: ${message}${lines.start > 0 ? ` (line ${lines.start})` : ''}`;
+}
+
+/** The message of the error that warnings are with the option `error=true`. */
+export function lintErrorMessage(warnings: readonly LintWarning[]): string {
+  const names = new Set(warnings.map(({ rule }) => rule.name));
+  return `lint violation found for rules: ${[...names].join(', ')}`;
+}
