@@ -17,6 +17,12 @@ export type { ExpandedWord, ExpandedWords, ExpandOptions, Lookups, Variables } f
 export { ExpansionError, expandForDisplay, expandHeredoc, expandWord, expandWords } from './expand.ts';
 export { IgnoreFileError, readIgnoreFile } from './ignore-file.ts';
 export type * from './instruction.ts';
+export { CheckOptionsError } from './lint/check-options.ts';
+export { renderWarnings } from './lint/check-result.ts';
+export { lintFile } from './lint/lint-file.ts';
+export type { LintWarning } from './lint/linter.ts';
+export type { LintRule, RuleName } from './lint/rule.ts';
+export type { LocationJson } from './location-json.ts';
 export type { CacheSharing, Mount, MountType } from './mount.ts';
 export { readMounts } from './mount.ts';
 export type * from './node.ts';
@@ -25,3 +31,5 @@ export { parseStages, parseTrigger } from './parse-stages.ts';
 export type { LineRange, SourcePosition, SourceSegment } from './source.ts';
 export { positionAt } from './source.ts';
 export { renderError, renderErrorSource, renderSourceBlock } from './source-block.ts';
+export type { TargetJson } from './targets.ts';
+export { listTargets, renderTargets } from './targets.ts';
