@@ -2,7 +2,7 @@ import { createHash, hash } from 'node:crypto';
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { type BytePath, systemPath } from '../../wire/fsutil/byte-path.ts';
 import { xattrText } from './checksum-header.ts';
-import { visibleXattrs } from './file-tree-directory.ts';
+import { visibleXattrs } from './file-tree-node.ts';
 
 /** Regular files to hash; the lists are parallel. */
 export interface RecordBatch {

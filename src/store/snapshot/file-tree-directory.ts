@@ -1,35 +1,15 @@
-import { lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
-import { makeDevice } from '../../host/system/inode.ts';
-import { type FileStatus, statFile } from '../../host/system/stat.ts';
-import { readXattrs } from '../../host/system/xattr.ts';
+import { lstatSync, type Stats } from 'node:fs';
+import { statFile } from '../../host/system/stat.ts';
 import { type BytePath, systemPath, toBytePath } from '../../wire/fsutil/byte-path.ts';
-import type { FileType } from '../../wire/fsutil/tree.ts';
-import { type FileNode, type FileTree, noXattrs, type Xattrs } from './file-tree.ts';
+import type { FileNode, FileTree } from './file-tree.ts';
+import { frozenTree, isCode, NoDirectoryError, namesIn, nodeOf, type Owner } from './file-tree-node.ts';
 
 /** How a directory is shown. */
 export interface DirectoryTreeOptions {
   /** The owner that all files have, whatever the disk says: clients send local directories as root's. */
-  readonly owner?: { readonly uid: number; readonly gid: number };
+  readonly owner?: Owner;
   /** Extended attributes whose names begin so are left out. */
   readonly hiddenXattrs?: readonly string[];
-}
-
-/** A tree was asked for where no directory is. */
-export class NoDirectoryError extends Error {
-  override readonly name = 'NoDirectoryError';
-  readonly path: string;
-
-  constructor(path: string) {
-    super(`${path} is no directory`);
-    this.path = path;
-  }
-}
-
-interface Directory {
-  readonly path: BytePath;
-  /** What was looked for by name so far. */
-  readonly byName: Map<BytePath, FileNode | undefined>;
-  children: readonly FileNode[] | undefined;
 }
 
 /**
@@ -45,162 +25,35 @@ export function directoryTree(path: string, options: DirectoryTreeOptions = {}):
   const status = statFile(`${path}/`);
   if (status === undefined) throw new NoDirectoryError(path);
   const root = nodeOf('', undefined, status, 0, owner);
-  const directories = new Map<FileNode, Directory>([[root, emptyDirectory(top === '/' ? '' : top)]]);
-  const xattrs = new Map<FileNode, Xattrs>();
-  const plain = new Set<FileNode>();
+  /** With a final slash. */
+  const prefixes = new Map<FileNode, BytePath>([[root, top === '/' ? top : `${top}/`]]);
 
-  function directory(node: FileNode): Directory {
-    let found = directories.get(node);
+  function prefix(directory: FileNode): BytePath {
+    let found = prefixes.get(directory);
     if (found === undefined) {
-      found = emptyDirectory(location(node));
-      directories.set(node, found);
+      found = `${location(directory)}/`;
+      prefixes.set(directory, found);
     }
     return found;
   }
 
   function location(node: FileNode): BytePath {
-    return node.parent === undefined ? top : `${directory(node.parent).path}/${node.name}`;
+    return node.parent === undefined ? top : prefix(node.parent) + node.name;
   }
 
-  function look(name: BytePath, parent: FileNode, at: Directory): FileNode | undefined {
-    const status = statFile(systemPath(`${at.path}/${name}`));
-    return status && nodeOf(name, parent, status, 0, owner);
+  function find(directory: FileNode, name: BytePath): FileNode | undefined {
+    const found = statFile(systemPath(prefix(directory) + name));
+    return found && nodeOf(name, directory, found, 0, owner);
   }
 
-  return {
+  return frozenTree({
     root,
     openedAt,
     hiddenXattrs,
     location,
-    children: node => {
-      const own = directory(node);
-      own.children ??= namesIn(own.path).flatMap(name => own.byName.get(name) ?? look(name, node, own) ?? []);
-      return own.children;
-    },
-    child: (node, name) => {
-      const own = directory(node);
-      if (own.children !== undefined && own.byName.size < own.children.length) {
-        for (const child of own.children) own.byName.set(child.name, child);
-      }
-      if (own.children !== undefined || own.byName.has(name)) return own.byName.get(name);
-      const child = look(name, node, own);
-      own.byName.set(name, child);
-      return child;
-    },
-    readlink: node => linkTarget(location(node)),
-    xattrs: node => {
-      if (plain.has(node)) return noXattrs;
-      let found = xattrs.get(node);
-      if (found === undefined) {
-        found = visibleXattrs(location(node), hiddenXattrs);
-        xattrs.set(node, found);
-      }
-      return found;
-    },
-    noteNoXattrs: node => {
-      plain.add(node);
-    },
-  };
-}
-
-function emptyDirectory(path: BytePath): Directory {
-  return { path, byName: new Map(), children: undefined };
-}
-
-/** The names in a directory, by their bytes; none if it is not there any more. */
-export function namesIn(path: BytePath): BytePath[] {
-  try {
-    return readdirSync(systemPath(path === '' ? '/' : path), 'latin1').sort();
-  } catch (error) {
-    if (isCode(error, 'ENOENT') || isCode(error, 'ENOTDIR')) return [];
-    throw error;
-  }
-}
-
-/** The target of a symlink. */
-export function linkTarget(path: BytePath): BytePath {
-  return readlinkSync(systemPath(path), 'latin1');
-}
-
-/** The extended attributes of a file, without those whose names begin with one of `hidden`. */
-export function visibleXattrs(path: BytePath, hidden: readonly string[]): Xattrs {
-  const all = readXattrs(systemPath(path));
-  for (const name of all.size === 0 ? [] : [...all.keys()]) {
-    if (hidden.some(prefix => name.startsWith(prefix))) all.delete(name);
-  }
-  return all.size === 0 ? noXattrs : all;
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
-}
-
-/** The node of what the kernel says of a file. */
-export function nodeOf(
-  name: BytePath,
-  parent: FileNode | undefined,
-  status: FileStatus,
-  origin: number,
-  owner: DirectoryTreeOptions['owner'],
-): FileNode {
-  return new DiskNode(name, parent, status, origin, owner);
-}
-
-/** A class, since most of what a node says is only seldom asked for and then computed. */
-class DiskNode implements FileNode {
-  readonly name: BytePath;
-  readonly type: FileType;
-  readonly parent: FileNode | undefined;
-  readonly status: FileStatus;
-  readonly origin: number;
-  private readonly owner: DirectoryTreeOptions['owner'];
-
-  constructor(
-    name: BytePath,
-    parent: FileNode | undefined,
-    status: FileStatus,
-    origin: number,
-    owner: DirectoryTreeOptions['owner'],
-  ) {
-    this.name = name;
-    this.type = typeOf(status.mode);
-    this.parent = parent;
-    this.status = status;
-    this.origin = origin;
-    this.owner = owner;
-  }
-
-  get mode(): number {
-    return this.status.mode & 0o7777;
-  }
-
-  get uid(): number {
-    return (this.owner ?? this.status).uid;
-  }
-
-  get gid(): number {
-    return (this.owner ?? this.status).gid;
-  }
-
-  get size(): number {
-    return this.status.size;
-  }
-
-  get nlink(): number {
-    return this.status.nlink;
-  }
-
-  get mtime(): bigint {
-    return BigInt(this.status.mtimeSeconds) * 1_000_000_000n + BigInt(this.status.mtimeNanoseconds);
-  }
-
-  get rdev(): bigint {
-    return makeDevice(this.status.major, this.status.minor);
-  }
-
-  get inode(): string {
-    return `${this.status.device} ${this.status.inoHigh} ${this.status.inoLow}`;
-  }
+    list: (directory, known) => namesIn(prefix(directory)).flatMap(name => known(name) ?? find(directory, name) ?? []),
+    find,
+  });
 }
 
 /** What lstat(2) says, or undefined if nothing is there. */
@@ -210,24 +63,5 @@ export function statIfThere(path: BytePath): Stats | undefined {
   } catch (error) {
     if (isCode(error, 'ENOTDIR') || isCode(error, 'ENAMETOOLONG')) return undefined;
     throw error;
-  }
-}
-
-function typeOf(mode: number): FileType {
-  switch (mode & 0o170000) {
-    case 0o040000:
-      return 'dir';
-    case 0o120000:
-      return 'symlink';
-    case 0o020000:
-      return 'char';
-    case 0o060000:
-      return 'block';
-    case 0o010000:
-      return 'fifo';
-    case 0o140000:
-      return 'socket';
-    default:
-      return 'file';
   }
 }
