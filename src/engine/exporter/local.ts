@@ -1,7 +1,7 @@
 import { chmodSync, copyFileSync, lchownSync, linkSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { makeNode, setTimes } from '../../host/system/inode.ts';
 import type { FileNode, FileTree } from '../../store/snapshot/file-tree.ts';
-import { directoryTree, statIfThere } from '../../store/snapshot/file-tree-directory.ts';
+import { statIfThere } from '../../store/snapshot/file-tree-directory.ts';
 import { type BytePath, systemPath, toBytePath } from '../../wire/fsutil/byte-path.ts';
 
 const FORMAT_BITS = { fifo: 0o010000, char: 0o020000, block: 0o060000 } as const;
@@ -21,8 +21,7 @@ export interface LocalOptions {
  * the caller, modes, times and hard links are kept, other files of the directory stay.
  * @throws the errors of `node:fs`, and AbortError between two files once `signal` is aborted.
  */
-export function exportTree(source: string, dest: string, options: LocalOptions, signal: AbortSignal): void {
-  const tree = directoryTree(source);
+export function exportTree(tree: FileTree, dest: string, options: LocalOptions, signal: AbortSignal): void {
   if (!statIfThere(toBytePath(dest))) mkdirSync(dest, { recursive: true, mode: 0o700 });
   const links = new Map<string, BytePath>();
   let bytes = 0;
@@ -49,13 +48,12 @@ export function exportTree(source: string, dest: string, options: LocalOptions, 
 
 /** Makes what is no directory; returns its bytes. */
 function writeEntry(tree: FileTree, node: FileNode, path: BytePath, links: Map<string, BytePath>): number {
-  const identity = node.inode;
-  const first = node.nlink > 1 && node.type === 'file' ? links.get(identity) : undefined;
+  const first = node.nlink > 1 && node.type === 'file' ? links.get(node.inode) : undefined;
   if (first !== undefined) {
     linkSync(systemPath(first), systemPath(path));
     return 0;
   }
-  links.set(identity, path);
+  links.set(node.inode, path);
   switch (node.type) {
     case 'file':
       copyFileSync(systemPath(tree.location(node)), systemPath(path));

@@ -1,0 +1,222 @@
+import type { ContentStore } from '../../store/content/content-store.ts';
+import type { ImageStore } from '../../store/content/images.ts';
+import type { FileTree } from '../../store/snapshot/file-tree.ts';
+import type { Platform } from '../../wire/oci/descriptor.ts';
+import { goJson } from '../../wire/oci/go-json.ts';
+import { formatReference, parseReference, type Reference, withDefaultTag } from '../../wire/oci/reference.ts';
+import type { RegistryClient } from '../../wire/registry/client.ts';
+import type { Ref } from '../ops/ref.ts';
+import type { Timestamp } from '../status/event.ts';
+import {
+  ExporterAttributeError,
+  type ImageAttributes,
+  readBoolean,
+  readEpoch,
+  readImageAttributes,
+} from './attributes.ts';
+import { writeDestination } from './destination.ts';
+import type { ExportProgress } from './export-progress.ts';
+import { createdAnnotation, type LayerBlobSource, type WrittenImage, writeImage } from './image-writer.ts';
+import { exportTree } from './local.ts';
+import { orderedDescriptor } from './manifest.ts';
+import { ociArchive, writeLayout } from './oci-archive.ts';
+import { pushImage } from './push.ts';
+import type { BuildOutput, PlatformResult } from './result.ts';
+import { treesTar } from './tar.ts';
+
+/** One `--output`. */
+export interface ExportRequest {
+  readonly type: 'image' | 'oci' | 'docker' | 'local' | 'tar';
+  readonly attributes: Readonly<Record<string, string>>;
+  /** A path, or `-` for standard output. */
+  readonly dest?: string;
+}
+
+/** What exporters get from the engine. */
+export interface ExportContext {
+  readonly content: ContentStore;
+  readonly images: ImageStore;
+  readonly layers: LayerBlobSource;
+  readonly registry: RegistryClient;
+  /** The repository that a blob is known to be in, for mounting it instead of uploading. */
+  readonly repositoryOf: (digest: string) => string | undefined;
+  /** Shows the files of a result, unpacked; mounted until it is disposed. */
+  readonly open: (ref: Ref, signal: AbortSignal) => Promise<{ readonly tree: FileTree } & AsyncDisposable>;
+  /** Hands a docker archive to an engine; undefined where there is none. */
+  readonly loadIntoEngine: ((archive: AsyncIterable<Uint8Array>, signal: AbortSignal) => Promise<void>) | undefined;
+  readonly now: () => Timestamp;
+}
+
+/** A checked output that is ready to take a result. */
+export interface Exporter {
+  /** What its vertex is called. */
+  readonly name: string;
+  /** Writes the result; returns the answers that clients get (`containerimage.digest`, …). */
+  export(output: BuildOutput, progress: ExportProgress, signal: AbortSignal): Promise<Record<string, string>>;
+}
+
+/**
+ * The exporter for an output; its attributes are checked at once.
+ * @throws ExporterAttributeError
+ */
+export function createExporter(request: ExportRequest, context: ExportContext): Exporter {
+  switch (request.type) {
+    case 'local':
+      return localExporter(request, context);
+    case 'tar':
+      return tarExporter(request, context);
+    case 'image':
+      return imageExporter(readImageAttributes('image', request.attributes), context);
+    default:
+      return archiveExporter(request, readImageAttributes(request.type, request.attributes), context);
+  }
+}
+
+function imageExporter(attributes: ImageAttributes, context: ExportContext): Exporter {
+  const names = attributes.names.map(name => withDefaultTag(parseReference(name)));
+  if (attributes.push && names.length === 0) {
+    throw new ExporterAttributeError('a push needs a name: give one with -t or name=…');
+  }
+  return {
+    name: 'exporting to image',
+    async export(output, progress, signal) {
+      const image = await writeImage(output, attributes, { ...context, progress }, signal);
+      if (attributes.store) {
+        for (const name of storedNames(names, image, attributes)) {
+          await progress.step(`naming to ${name}`, async () => void context.images.put(name, image.descriptor));
+        }
+      }
+      if (attributes.push) {
+        const options = { byDigest: attributes.pushByDigest, mountFrom: context.repositoryOf };
+        for (const name of attributes.pushByDigest ? attributes.names.map(parseReference) : names) {
+          await pushImage(context.registry, context.content, image, name, options, progress, signal);
+        }
+      }
+      return imageResponse(image, names);
+    },
+  };
+}
+
+function storedNames(names: readonly Reference[], image: WrittenImage, attributes: ImageAttributes): string[] {
+  const { digest } = image.descriptor;
+  const stored = names.map(formatReference);
+  if (attributes.canonicalName)
+    stored.push(...names.map(name => `${formatReference({ domain: name.domain, path: name.path })}@${digest}`));
+  const { danglingPrefix } = attributes;
+  if (danglingPrefix !== undefined && (names.length === 0 || !attributes.danglingEmptyOnly))
+    stored.push(`${danglingPrefix}@${digest}`);
+  return stored;
+}
+
+function archiveExporter(request: ExportRequest, attributes: ImageAttributes, context: ExportContext): Exporter {
+  const docker = request.type === 'docker';
+  const names = attributes.names.map(name => withDefaultTag(parseReference(name)));
+  const { dest } = request;
+  if (dest === undefined && !docker) throw new ExporterAttributeError(`dest is required for ${request.type} exporter`);
+  if (dest === undefined && !context.loadIntoEngine) {
+    throw new ExporterAttributeError(
+      'there is no Docker engine to load the image into: start one, or write a file with --output=type=docker,dest=FILE',
+    );
+  }
+  return {
+    name: docker ? 'exporting to docker image format' : 'exporting to oci image format',
+    async export(output, progress, signal) {
+      if (docker && (output.multiPlatform || output.platforms.length > 1)) {
+        throw new ExporterAttributeError(
+          'docker exporter does not support exporting manifest lists, use the oci exporter instead',
+        );
+      }
+      const image = await writeImage(output, attributes, { ...context, progress }, signal);
+      const created = createdAnnotation(image, context.now());
+      const options = { names: attributes.names, created, docker };
+      await progress.step(attributes.tar ? 'sending tarball' : 'copying files', async advance => {
+        if (!attributes.tar && dest !== undefined) writeLayout(image, context.content, dest, options);
+        else if (dest !== undefined)
+          await writeDestination(dest, ociArchive(image, context.content, options, signal), advance, signal);
+        else await context.loadIntoEngine?.(ociArchive(image, context.content, options, signal), signal);
+      });
+      const annotations = { ...image.descriptor.annotations, ...created };
+      return imageResponse({ ...image, descriptor: { ...image.descriptor, annotations } }, names);
+    },
+  };
+}
+
+function imageResponse(image: WrittenImage, names: readonly Reference[]): Record<string, string> {
+  const descriptor = goJson(orderedDescriptor(image.descriptor));
+  return {
+    'containerimage.digest': image.descriptor.digest,
+    'containerimage.descriptor': Buffer.from(descriptor).toString('base64'),
+    ...(image.config === undefined || image.isIndex ? {} : { 'containerimage.config.digest': image.config.digest }),
+    ...(names.length === 0 ? {} : { 'image.name': names.map(formatReference).join(',') }),
+  };
+}
+
+/** `linux_arm_v7`: the directory of one platform among several. */
+function platformDirectory({ os, architecture, variant }: Platform): string {
+  return [os, architecture, variant].filter(Boolean).join('_');
+}
+
+function splits(request: ExportRequest, output: BuildOutput): boolean {
+  return readBoolean(request.attributes, 'platform-split', output.multiPlatform || output.platforms.length > 1);
+}
+
+function epochOf(request: ExportRequest, output: BuildOutput): number | undefined {
+  const own = readEpoch(request.attributes);
+  return own === undefined ? output.epoch : (own ?? undefined);
+}
+
+function localExporter(request: ExportRequest, context: ExportContext): Exporter {
+  const { dest } = request;
+  if (dest === undefined) throw new ExporterAttributeError('dest is required for local exporter');
+  const mode = request.attributes['mode'] ?? 'copy';
+  if (mode !== 'copy' && mode !== 'delete')
+    throw new ExporterAttributeError(`mode ${mode} is unknown: it is copy or delete`);
+  readEpoch(request.attributes);
+  return {
+    name: 'exporting to client directory',
+    async export(output, progress, signal) {
+      const split = splits(request, output);
+      const epoch = epochOf(request, output);
+      if (!split) refuseOverlap(output.platforms);
+      for (const result of output.platforms) {
+        await using opened = await context.open(result.ref, signal);
+        const target = split ? `${dest}/${platformDirectory(result.platform)}` : dest;
+        const id = split ? `copying files ${result.id}` : 'copying files';
+        await progress.step(id, async advance => {
+          const options = { ...(epoch === undefined ? {} : { epoch }), mirror: mode === 'delete', advance };
+          exportTree(opened.tree, target, options, signal);
+        });
+      }
+      return {};
+    },
+  };
+}
+
+function refuseOverlap(platforms: readonly PlatformResult[]): void {
+  if (platforms.length > 1) {
+    throw new ExporterAttributeError(
+      'platform-split=false cannot merge several platforms into one directory: leave it out, or build one platform',
+    );
+  }
+}
+
+function tarExporter(request: ExportRequest, context: ExportContext): Exporter {
+  const { dest = '-' } = request;
+  readEpoch(request.attributes);
+  return {
+    name: 'exporting to client tarball',
+    async export(output, progress, signal) {
+      const split = splits(request, output);
+      if (!split) refuseOverlap(output.platforms);
+      await using stack = new AsyncDisposableStack();
+      const trees = [];
+      for (const result of output.platforms) {
+        const { tree } = stack.use(await context.open(result.ref, signal));
+        trees.push({ prefix: split ? platformDirectory(result.platform) : '', tree });
+      }
+      const bytes = treesTar(trees, epochOf(request, output), signal);
+      await progress.step('sending tarball', advance => writeDestination(dest, bytes, advance, signal));
+      return {};
+    },
+  };
+}
