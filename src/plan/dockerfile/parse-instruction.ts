@@ -1,5 +1,6 @@
 import { trimGoSpace } from '../../wire/fsutil/go-path.ts';
 import { DockerfileError } from './error.ts';
+import { ExpansionError } from './expand.ts';
 import { type FlagKind, type Flags, readFlags } from './flags.ts';
 import { compareBytes, goQuote } from './go-text.ts';
 import { parseHealthCheck } from './health-check.ts';
@@ -226,9 +227,10 @@ function fileArguments(node: InstructionNode, keyword: string, flags: Flags): Fi
 function heredocOf(word: string): HeredocStart | undefined {
   try {
     return parseHeredocWord(word);
-  } catch {
+  } catch (error) {
     // A word that cannot be read is taken for a path, and fails as one when it is expanded.
-    return undefined;
+    if (error instanceof ExpansionError) return undefined;
+    throw error;
   }
 }
 
