@@ -3,8 +3,9 @@ import { isAbsolute, join } from 'node:path';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-function isRoot(): boolean {
-  return process.getuid?.() === 0;
+/** Whether this is the machine's root, not the root of a user namespace that `runRootless` made. */
+function isRoot(environment: Environment): boolean {
+  return process.getuid?.() === 0 && environment['OUTCROP_ROOTLESS'] === undefined;
 }
 
 /** A directory variable of the XDG base directory specification; relative values are ignored, as it demands. */
@@ -20,13 +21,12 @@ function home(environment: Environment): string {
 
 /**
  * Where blobs, layers and the database are kept: `$OUTCROP_ROOT`, else `/var/lib/outcrop` for root and
- * `$XDG_STATE_HOME/outcrop` (`~/.local/state/outcrop`) for others. Inside a rootless re-exec the user is root, so the
- * outer process hands its answer down in `$OUTCROP_ROOT`.
+ * `$XDG_STATE_HOME/outcrop` (`~/.local/state/outcrop`) for others.
  */
 export function outcropRoot(environment: Environment = process.env): string {
   const given = environment['OUTCROP_ROOT'];
   if (given !== undefined && given !== '') return isAbsolute(given) ? given : join(process.cwd(), given);
-  if (isRoot()) return '/var/lib/outcrop';
+  if (isRoot(environment)) return '/var/lib/outcrop';
   return join(xdg(environment, 'XDG_STATE_HOME') ?? join(home(environment), '.local', 'state'), 'outcrop');
 }
 
@@ -37,13 +37,13 @@ export function outcropRoot(environment: Environment = process.env): string {
 export function runtimeDirectory(environment: Environment = process.env): string {
   const given = environment['OUTCROP_RUNTIME_DIR'];
   if (given !== undefined && isAbsolute(given)) return given;
-  if (isRoot() && environment['OUTCROP_ROOT'] === undefined) return '/run/outcrop';
+  if (isRoot(environment) && environment['OUTCROP_ROOT'] === undefined) return '/run/outcrop';
   const base = xdg(environment, 'XDG_RUNTIME_DIR');
   return base === undefined ? join(outcropRoot(environment), 'run') : join(base, 'outcrop');
 }
 
 /** Where settings are read from: `/etc/outcrop` for root, `$XDG_CONFIG_HOME/outcrop` (`~/.config/outcrop`) for others. */
 export function configDirectory(environment: Environment = process.env): string {
-  if (isRoot()) return '/etc/outcrop';
+  if (isRoot(environment)) return '/etc/outcrop';
   return join(xdg(environment, 'XDG_CONFIG_HOME') ?? join(home(environment), '.config'), 'outcrop');
 }

@@ -30,20 +30,21 @@ export interface LegacyView extends Disposable {
 }
 
 /**
- * Replaces `/sys/fs/cgroup` in this process's private mount namespace by one that has only the version 1 `devices`
- * controller: crun refuses machines that show both versions, and each controller that it sees costs time per step.
- * Throws `SystemError`.
+ * Replaces `/sys/fs/cgroup` in this process's private mount namespace by one that has only some version 1 controllers:
+ * crun refuses machines that show both versions, and each controller that it sees costs time per step. Throws
+ * `SystemError`.
  *
  * @param place An empty directory, where the real tree stays reachable.
+ * @param controllers Those to show at first.
  */
-export function hideUnifiedCgroups(place: string): LegacyView {
+export function hideUnifiedCgroups(place: string, controllers: readonly string[]): LegacyView {
   bindMount(CGROUP, place, { recursive: true });
   mount({ source: 'tmpfs', target: CGROUP, type: 'tmpfs', data: 'mode=755' });
   const hierarchies = legacyHierarchies();
   const shown = new Set<string>();
-  const show = (controllers: readonly string[]): void => {
-    for (const name of controllers) {
-      const hierarchy = hierarchies.find(names => names.includes(name));
+  const show = (names: readonly string[]): void => {
+    for (const name of names) {
+      const hierarchy = hierarchies.find(joined => joined.includes(name));
       if (hierarchy === undefined) continue;
       // Controllers that are mounted together have one directory, and a link for each name.
       const directory = hierarchy.join(',');
@@ -54,7 +55,7 @@ export function hideUnifiedCgroups(place: string): LegacyView {
       if (hierarchy.length > 1) for (const alias of hierarchy) symlinkSync(directory, join(CGROUP, alias));
     }
   };
-  show(['devices']);
+  show(controllers);
   return {
     show,
     [Symbol.dispose]() {

@@ -13,7 +13,7 @@ export interface Instance extends Disposable {
 }
 
 /** What a dead process left behind, locked so that only one other cleans it up. */
-export interface StaleInstance {
+interface StaleInstance {
   readonly stateRoot: string;
   /** Containers that may still run. */
   readonly containers: readonly string[];

@@ -4,7 +4,6 @@ import { join, posix } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { bindMount, mount, UnmountFlag, unmount } from '../system/mount.ts';
 import { openInRoot } from '../system/root-path.ts';
-import { mountOptions } from '../system/statfs.ts';
 import type { OciMount } from './oci-spec.ts';
 import type { BindMount, SecretMount, SshMount, StepMount, TmpfsMount } from './step.ts';
 
@@ -18,7 +17,8 @@ export interface MountContext {
   /** A directory in memory that only this process can see. */
   readonly secrets: () => string;
   readonly id: string;
-  readonly rootless: boolean;
+  /** Options that a bind of a path has to repeat. */
+  readonly sourceOptions: (path: string) => readonly string[];
   readonly cleanup: AsyncDisposableStack;
 }
 
@@ -133,12 +133,7 @@ async function prepareSsh(step: SshMount, index: number, context: MountContext):
 }
 
 function bind(source: string, options: readonly string[], context: MountContext): Source {
-  return { type: 'bind', source, options: context.rootless ? keepFlags(source, options) : options };
-}
-
-/** A user namespace may not drop a flag of the mount that it binds, so each is repeated. */
-export function keepFlags(source: string, options: readonly string[]): string[] {
-  return [...new Set([...options, ...mountOptions(source)])];
+  return { type: 'bind', source, options: [...new Set([...options, ...context.sourceOptions(source)])] };
 }
 
 /** Mounts the directory that secrets live in: memory, never the disk. Throws `SystemError`. */

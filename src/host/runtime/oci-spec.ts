@@ -31,7 +31,7 @@ export interface OciSpec {
   };
 }
 
-export type CapabilitySet = 'bounding' | 'effective' | 'permitted' | 'inheritable' | 'ambient';
+type CapabilitySet = 'bounding' | 'effective' | 'permitted' | 'inheritable' | 'ambient';
 
 export interface OciMount {
   readonly destination: string;

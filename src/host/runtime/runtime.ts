@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { bindMount, UnmountFlag, unmount } from '../system/mount.ts';
 import { inPrivateMountNamespace } from '../system/namespace.ts';
 import { inUserNamespace } from '../system/overlay.ts';
+import { mountOptions } from '../system/statfs.ts';
 import { ownCapabilities, SANDBOX_CAPABILITIES } from './capabilities.ts';
 import { cgroupLayout, hideUnifiedCgroups, type LegacyView, watchOutOfMemory } from './cgroup.ts';
 import { deleteContainer, runContainer } from './container.ts';
@@ -21,6 +22,7 @@ import { crunStartFailure } from './start-failure.ts';
 import type { NetworkMode, SecurityMode, StepMeta, StepMount } from './step.ts';
 import { type StepFiles, stepFiles } from './step-files.ts';
 import { homeOf, lookUpUser } from './user.ts';
+import { isGroupMapped, permittedUser } from './user-namespace.ts';
 import { makeWorkingDirectory } from './working-directory.ts';
 
 /** How a runtime is set up. */
@@ -78,12 +80,21 @@ interface Prepared {
 
 type FixedOptions = Pick<
   SpecOptions,
-  'seccomp' | 'seccompData' | 'ownCapabilities' | 'cgroupNamespace' | 'rootless' | 'processSandbox'
+  | 'seccomp'
+  | 'seccompData'
+  | 'ownCapabilities'
+  | 'cgroupNamespace'
+  | 'rootless'
+  | 'sourceOptions'
+  | 'ttyGroup'
+  | 'processSandbox'
 >;
 
 /** What a step's cgroup is called when its parent outlives it. */
 const WATCHED_SUFFIX = '/step';
 const OK = [0];
+/** The group that terminals belong to. */
+const TTY_GROUP = 5;
 
 /**
  * Makes a runtime; nothing is looked for or started before the first step. The process must have called
@@ -127,6 +138,9 @@ async function prepareRuntime(options: RuntimeOptions, owned: AsyncDisposableSta
     ownCapabilities: ownCapabilities(),
     cgroupNamespace: layout === 'unified',
     rootless,
+    // A user namespace may not drop a flag of the mount that it binds.
+    sourceOptions: rootless ? mountOptions : () => [],
+    ttyGroup: !rootless || isGroupMapped(TTY_GROUP),
     processSandbox: options.processSandbox !== false,
   };
   const environment: Record<string, string> = {
@@ -137,11 +151,20 @@ async function prepareRuntime(options: RuntimeOptions, owned: AsyncDisposableSta
   const runtimeDirectory = process.env['XDG_RUNTIME_DIR'];
   if (runtimeDirectory !== undefined) environment['XDG_RUNTIME_DIR'] = runtimeDirectory;
   let view: LegacyView | undefined;
+  const binaries = new Map<string, string>();
   const prepare = ({ name, path, cgroups }: SelectedRuntime): [string, ...string[]] => {
-    if (cgroups !== 'hidden') view?.[Symbol.dispose]();
-    if (cgroups !== 'hidden') view = undefined;
-    else view ??= hideUnifiedCgroups(makeDirectory(instance.directory, 'cgroup'));
-    const binary = readOnlyBinary(instance.directory, path, made);
+    view?.[Symbol.dispose]();
+    view = undefined;
+    // crun refuses the mixed layout even when it is not to make a cgroup.
+    if (cgroups === 'hidden' || (name === 'crun' && layout === 'hybrid')) {
+      const place = makeDirectory(instance.directory, 'cgroup');
+      view = hideUnifiedCgroups(place, cgroups === 'hidden' ? ['devices'] : []);
+    }
+    let binary = binaries.get(path);
+    if (binary === undefined) {
+      binary = readOnlyBinary(instance.directory, path, made);
+      binaries.set(path, binary);
+    }
     const root = ['--root', instance.stateRoot];
     return [binary, ...root, ...(name === 'crun' && cgroups === 'disabled' ? ['--cgroup-manager=disabled'] : [])];
   };
@@ -179,7 +202,7 @@ async function prepareRuntime(options: RuntimeOptions, owned: AsyncDisposableSta
     directory: instance.directory,
     files,
     secrets: secretsDirectory,
-    showControllers: names => view?.show(names),
+    showControllers: names => (selected.cgroups === 'hidden' ? view?.show(names) : undefined),
     fixed: { ...fixed, ...filterOf(selected, seccomp) },
   };
 }
@@ -251,12 +274,12 @@ async function runStep(
   const network = step.network === 'default' ? defaultNetwork : step.network;
   const targets = ['/etc/resolv.conf', '/etc/hosts', ...step.mounts.map(({ target }) => target)];
   cleanup.defer(watchMountStubs(rootfs, targets, meta.removeMountStubsRecursive === true));
-  const user = lookUpUser(rootfs, meta.user ?? '');
+  const user = permittedUser(lookUpUser(rootfs, meta.user ?? ''), fixed.rootless);
   const mounts = await prepareMounts(step.mounts, {
     place,
     secrets: runtime.secrets,
     id,
-    rootless: fixed.rootless,
+    sourceOptions: fixed.sourceOptions,
     cleanup,
   });
   makeWorkingDirectory(rootfs, meta.cwd, user.uid, user.gid);

@@ -34,7 +34,7 @@ export interface SelectedRuntime {
 }
 
 /** `hidden`: see `hideUnifiedCgroups`. `disabled`: no cgroup, so neither limits nor device rules. */
-export type CgroupHandling = 'native' | 'hidden' | 'disabled';
+type CgroupHandling = 'native' | 'hidden' | 'disabled';
 
 interface Candidate {
   readonly name: string;

@@ -48,6 +48,10 @@ export interface SpecOptions {
   readonly cgroupSuffix: string;
   /** Whether this process is root of a user namespace only. */
   readonly rootless: boolean;
+  /** Options that a bind of a path has to repeat. */
+  readonly sourceOptions: (path: string) => readonly string[];
+  /** Whether gid 5, which owns terminals, exists. */
+  readonly ttyGroup: boolean;
   /** Shares the pid namespace of this process, for machines where a new `/proc` cannot be mounted. */
   readonly processSandbox: boolean;
 }
@@ -166,21 +170,25 @@ function allMounts(options: SpecOptions, insecure: boolean): OciMount[] {
       destination: '/dev/pts',
       type: 'devpts',
       source: 'devpts',
-      options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
+      options: [
+        ...['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'],
+        ...(options.ttyGroup ? ['gid=5'] : []),
+      ],
     },
     { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options: [...system, 'mode=1777', 'size=65536k'] },
     { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: system },
     { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...system, access] },
-    readOnlyFile('/etc/resolv.conf', options.resolvConfPath),
-    readOnlyFile('/etc/hosts', options.hostsPath),
+    readOnlyFile('/etc/resolv.conf', options.resolvConfPath, options),
+    readOnlyFile('/etc/hosts', options.hostsPath, options),
     { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: [access, ...system] },
   ];
   const kept = options.rootless ? fixed.filter(({ destination }) => !destination.startsWith('/sys')) : fixed;
   return replaceEqual([...kept, ...options.mounts]);
 }
 
-function readOnlyFile(destination: string, source: string): OciMount {
-  return { destination, type: 'bind', source, options: ['nosuid', 'noexec', 'nodev', 'rbind', 'ro'] };
+function readOnlyFile(destination: string, source: string, { sourceOptions }: SpecOptions): OciMount {
+  const options = ['nosuid', 'noexec', 'nodev', 'rbind', 'ro'];
+  return { destination, type: 'bind', source, options: [...new Set([...options, ...sourceOptions(source)])] };
 }
 
 /** Of two mounts with one destination the later takes the place of the earlier. */

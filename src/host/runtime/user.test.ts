@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { makeNode } from '../system/inode.ts';
 import { homeOf, lookUpUser } from './user.ts';
 
 describe('users of a step', () => {
@@ -53,7 +53,7 @@ describe('users of a step', () => {
 
   it('do not hang on a pipe in place of a file', () => {
     renameSync(join(root, 'etc/group'), join(root, 'etc/kept'));
-    execFileSync('mkfifo', [join(root, 'etc/group')]);
+    makeNode(join(root, 'etc/group'), 0o010600);
     assert.deepEqual(lookUpUser(root, 'app').additionalGids, [2002]);
     assert.deepEqual(lookUpUser(join(root, 'none'), ''), { uid: 0, gid: 0, additionalGids: [0] });
   });

@@ -12,7 +12,7 @@ export interface StepUser {
 }
 
 /** The user that a step names is not in its root, or not a valid number. */
-export class UserError extends Error {
+class UserError extends Error {
   override readonly name = 'UserError';
 }
 

@@ -1,4 +1,5 @@
 import { declare } from './libc.ts';
+import { mountBits } from './statfs.ts';
 import { check } from './system-error.ts';
 
 /** Flags of mount(2). */
@@ -13,6 +14,9 @@ export const MountFlag = {
   private: 1 << 18,
   slave: 1 << 19,
 } as const;
+
+/** nosuid, nodev, noexec, noatime and nodiratime, which statfs(2) and mount(2) number alike. */
+const KEPT_BITS = 0xc0en;
 
 /** Flags of umount2(2). */
 export const UnmountFlag = { force: 1, detach: 2, noFollow: 8 } as const;
@@ -53,8 +57,9 @@ export function bindMount(
   mount({ source, target, flags: MountFlag.bind | recursive });
   if (options.readOnly !== true) return;
   try {
-    // A bind mount ignores read-only until it is remounted.
-    mount({ target, flags: MountFlag.bind | MountFlag.remount | MountFlag.readOnly | recursive });
+    // A bind mount ignores read-only until it is remounted; a user namespace may not drop the source's flags then.
+    const kept = Number(mountBits(target) & KEPT_BITS);
+    mount({ target, flags: MountFlag.bind | MountFlag.remount | MountFlag.readOnly | recursive | kept });
   } catch (error) {
     unmount(target, UnmountFlag.detach);
     throw error;

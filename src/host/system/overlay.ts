@@ -17,7 +17,7 @@ export interface OverlayOptions {
   /** An empty directory on the file system of `upper`. */
   readonly work?: string;
   readonly target: string;
-  /** Keeps overlay's marks in `user.overlay.*`, as an unprivileged user must. */
+  /** Keeps overlay's marks in `user.overlay.*`; by default in a user namespace, which must. */
   readonly userXattr?: boolean;
   /**
    * Never waits for the disk, neither for a step's fsync nor on unmounting (which otherwise flushes the whole file
@@ -102,11 +102,15 @@ function writable(upper: string | undefined, work: string | undefined): Option[]
 function features(options: OverlayOptions): Option[] {
   const found: Option[] = [];
   // With user xattrs the kernel has the other features off, and calls it a conflict to say so.
-  const names = options.userXattr === true ? ['index'] : ['redirect_dir', 'index', 'metacopy'];
+  const names = usesUserXattr(options) ? ['index'] : ['redirect_dir', 'index', 'metacopy'];
   for (const name of names) if (hasFeature(name)) found.push([name, 'off']);
-  if (options.userXattr === true) found.push(['userxattr', true]);
+  if (usesUserXattr(options)) found.push(['userxattr', true]);
   if (options.volatile === true && options.upper !== undefined) found.push(['volatile', true]);
   return found;
+}
+
+function usesUserXattr(options: OverlayOptions): boolean {
+  return options.userXattr ?? inUserNamespace();
 }
 
 const featureCache = new Map<string, boolean>();
@@ -152,7 +156,7 @@ export function probeOverlay(directory: string): SystemError | undefined {
   if (lower === undefined || upper === undefined || work === undefined || target === undefined) return undefined;
   try {
     for (const path of [lower, upper, work, target]) mkdirSync(path);
-    mountOverlay({ lower: [lower], upper, work, target, userXattr: inUserNamespace() });
+    mountOverlay({ lower: [lower], upper, work, target });
     unmount(target, UnmountFlag.detach);
     return undefined;
   } catch (error) {

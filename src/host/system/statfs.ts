@@ -17,10 +17,15 @@ const NAMES: readonly (readonly [bit: bigint, name: string])[] = [
   [4096n, 'relatime'],
 ];
 
-/** The options of the mount that a path is on, such as `nosuid`: statfs(2). Throws `SystemError`. */
-export function mountOptions(path: SystemPath): string[] {
+/** The `ST_` bits of the mount that a path is on: statfs(2). Throws `SystemError`. */
+export function mountBits(path: SystemPath): bigint {
   const words = new BigUint64Array(16);
   check(statfsNative(cString(path), words), 'statfs', path);
-  const flags = words[FLAGS_WORD] ?? 0n;
-  return NAMES.filter(([bit]) => (flags & bit) !== 0n).map(([, name]) => name);
+  return words[FLAGS_WORD] ?? 0n;
+}
+
+/** The options of the mount that a path is on, such as `nosuid`. Throws `SystemError`. */
+export function mountOptions(path: SystemPath): string[] {
+  const bits = mountBits(path);
+  return NAMES.filter(([bit]) => (bits & bit) !== 0n).map(([, name]) => name);
 }
