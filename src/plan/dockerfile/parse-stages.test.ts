@@ -323,7 +323,7 @@ test('five thousand instructions take time in proportion', () => {
   const source = `FROM scratch\n${line.repeat(2_500)}`;
   const started = performance.now();
   assert.equal(parseStages(parseFile(source)).stages[0]?.instructions.length, 5_000);
-  assert.ok(performance.now() - started < 2_000);
+  assert.ok(performance.now() - started < 5_000);
 });
 
 test('nesting and long runs do not exhaust the machine', () => {
@@ -339,7 +339,7 @@ test('nesting and long runs do not exhaust the machine', () => {
   ]) {
     parsedNodes(text);
   }
-  assert.ok(performance.now() - started < 2_000);
+  assert.ok(performance.now() - started < 5_000);
 });
 
 test('a trigger is parsed as a file of its own, at the lines of the FROM that runs it', () => {

@@ -35,7 +35,7 @@ test('a file is linted by its text alone', () => {
   const { staged, warnings } = lintFile(source, parseFile(source));
   assert.equal(staged.stages.length, 1);
   assert.deepEqual(
-    warnings.map(({ rule, lines }) => [rule.name, lines.start]),
+    warnings.map(({ rule, lines }) => [rule.name, lines?.start]),
     [
       ['NoEmptyContinuation', 5],
       ['StageNameCasing', 2],

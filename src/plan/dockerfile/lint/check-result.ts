@@ -23,13 +23,14 @@ export function warningJson({ rule, message, lines }: LintWarning): WarningJson 
   };
 }
 
-/** The warnings of a check as text, by first line, each with its lines of the file `text`. */
+/** The warnings of a check as text, those without lines first, then by first line, each with its lines of the file `text`. */
 export function renderWarnings(fileName: string, text: string, warnings: readonly LintWarning[]): string {
   return warnings
-    .toSorted((a, b) => a.lines.start - b.lines.start)
+    .toSorted((a, b) => (a.lines?.start ?? 0) - (b.lines?.start ?? 0))
     .map(({ rule, message, lines }) => {
       const title = rule.url === '' ? rule.name : `${rule.name} - ${rule.url}`;
-      return `\nWARNING: ${title}\n${message}\n${renderSourceBlock(fileName, text, lines)}`;
+      const block = lines === undefined ? '' : renderSourceBlock(fileName, text, lines);
+      return `\nWARNING: ${title}\n${message}\n${block}`;
     })
     .join('');
 }

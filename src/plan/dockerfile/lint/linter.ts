@@ -7,13 +7,14 @@ export interface LintWarning {
   readonly rule: LintRule;
   /** What is wrong, with the names of the place. */
   readonly message: string;
-  readonly lines: LineRange;
+  /** Undefined for an image that only a mount or a `--from` names. */
+  readonly lines: LineRange | undefined;
 }
 
 /** Passes on what the rules find, as far as the options let them run. */
 export interface Linter {
   /** Reports what a rule found, unless the options keep it from running. */
-  report(rule: RuleName, message: string, lines: LineRange): void;
+  report(rule: RuleName, message: string, lines: LineRange | undefined): void;
   /** The linter for an instruction with these comments, among which an inline `# check=` may stand. */
   withComments(comments: readonly string[]): Linter;
 }
@@ -34,7 +35,7 @@ export function createLinter(options: CheckOptions, warn: (warning: LintWarning)
 
 /** The text of a warning in a build: rule, message and first line. */
 export function formatWarning({ rule, message, lines }: LintWarning): string {
-  return `${rule.name}: ${message}${lines.start > 0 ? ` (line ${lines.start})` : ''}`;
+  return `${rule.name}: ${message}${lines === undefined ? '' : ` (line ${lines.start})`}`;
 }
 
 /** The message of the error that warnings are with the option `error=true`. */

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { detectCheck } from '../directive.ts';
 import { DockerfileError } from '../error.ts';
 import { expandWord } from '../expand.ts';
+import { locationJson } from '../location-json.ts';
 import { parseFile } from '../parse-file.ts';
 import { parseStages } from '../parse-stages.ts';
 import { CheckOptionsError, parseCheckOptions } from './check-options.ts';
@@ -50,7 +51,7 @@ test(`rules that need no plan: ${names.length} vectors`, t => {
         description: rule.description,
         ...(rule.url !== '' && { url: rule.url }),
         detail: message,
-        lines: Array.from({ length: lines.end - lines.start + 1 }, (_, index) => lines.start + index),
+        lines: locationJson(lines).ranges?.map(({ start }) => start.line),
       })),
       expected.map(({ location, ...warning }) => ({
         ...warning,

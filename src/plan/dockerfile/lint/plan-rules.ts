@@ -63,7 +63,7 @@ function tryParsePlatform(text: string): Platform | undefined {
 /** A base image of another platform than the stage is for. `name` is the base as written. */
 export function lintBasePlatform(
   linter: Linter,
-  stage: { readonly name: string; readonly lines: LineRange },
+  stage: { readonly name: string; readonly lines: LineRange | undefined },
   expected: Platform,
   actual: Platform,
 ): void {
