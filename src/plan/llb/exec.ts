@@ -31,7 +31,7 @@ export interface ExecSpec {
   readonly extraHosts?: readonly ExtraHost[];
   readonly ulimits?: readonly Ulimit[];
   readonly cgroupParent?: string;
-  readonly proxy?: Proxy;
+  readonly proxy?: ProxyEnv;
   readonly validExitCodes?: readonly number[];
   readonly network?: 'sandbox' | 'host' | 'none';
   readonly security?: 'sandbox' | 'insecure';
@@ -59,7 +59,7 @@ export interface Ulimit {
 }
 
 /** Proxies that the process sees in its environment; no part of its cache key. */
-export interface Proxy {
+export interface ProxyEnv {
   readonly http?: string;
   readonly https?: string;
   readonly ftp?: string;

@@ -1,7 +1,7 @@
 /** The build graph of BuildKit (LLB): plan one, write it, read one. */
 export type { BuildOptions } from './build-op.ts';
 export { type MarshalledGraph, marshalGraph } from './definition.ts';
-export type { Device, ExecSpec, ExtraHost, Mount, Proxy, Secret, Ssh, Ulimit } from './exec.ts';
+export type { Device, ExecSpec, ExtraHost, Mount, ProxyEnv, Secret, Ssh, Ulimit } from './exec.ts';
 export type { Copy, FileAction, FileChain, MakeDirectory, MakeFile, Owner, Remove, Symlink } from './file.ts';
 export { definitionEdge } from './from-definition.ts';
 export { DefinitionError, type LoadedEdge, type LoadedGraph, type LoadedVertex, loadDefinition } from './load.ts';

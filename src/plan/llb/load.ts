@@ -58,7 +58,14 @@ export function loadDefinition(definition: Definition): LoadedGraph {
 
   const loader = new Map<string, LoadedVertex>();
   const vertices: LoadedVertex[] = [];
-  for (const digest of inOrder(result.digest, ops)) {
+  const begun = new Set<string>();
+  const needed = new Set(inOrder(result.digest, ops, new Set()));
+  // In the order of the definition, as far as that has inputs before their users.
+  const order = [...ops.keys()]
+    .filter(digest => needed.has(digest))
+    .flatMap(digest => [...inOrder(digest, ops, begun)]);
+  // What the definition lacks is only in the first.
+  for (const digest of needed.size > order.length ? needed : order) {
     const op = ops.get(digest);
     if (op === undefined) throw new DefinitionError(`invalid missing input digest ${digest}`);
     const inputs = op.inputs.map((input, i) => edgeOf(loader, input, i));
@@ -98,9 +105,10 @@ function edgeOf(loaded: ReadonlyMap<string, LoadedVertex>, input: Op['inputs'][n
   return { vertex, output: Number(input.index) };
 }
 
-/** Digests of the ops below one, inputs first. An op names its inputs by digest, so there can be no circle. */
-function* inOrder(last: string, ops: ReadonlyMap<string, Op>): Generator<string> {
-  const begun = new Set([last]);
+/** Digests of the ops below one that are not begun, inputs first. An op names its inputs by digest, so there can be no circle. */
+function* inOrder(last: string, ops: ReadonlyMap<string, Op>, begun: Set<string>): Generator<string> {
+  if (begun.has(last)) return;
+  begun.add(last);
   const stack = [{ digest: last, next: 0 }];
   for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
     const below = ops.get(top.digest)?.inputs[top.next++]?.digest;

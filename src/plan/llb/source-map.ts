@@ -33,8 +33,9 @@ export function collectSources(): SourceCollector {
   };
   return {
     add: (digest, vertex) => {
-      const { locations } = source.locations[digest] ?? create(LocationsSchema);
-      source.locations[digest] = create(LocationsSchema, { locations });
+      const entry = source.locations[digest] ?? create(LocationsSchema);
+      source.locations[digest] = entry;
+      const { locations } = entry;
       if ('raw' in vertex) {
         for (const { map, ranges } of vertex.located) locations.push(location(indexOf(map), ranges));
       } else {
