@@ -1,4 +1,14 @@
-import { chmodSync, chownSync, closeSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join, posix } from 'node:path';
 import type { Duplex } from 'node:stream';
@@ -14,8 +24,8 @@ const SOCKET_MODE = 0o600;
 export interface MountContext {
   /** The step's own directory. */
   readonly place: string;
-  /** A directory in memory that only this process can see. */
-  readonly secrets: () => string;
+  /** A directory in memory, for secrets. */
+  readonly secrets: string;
   readonly id: string;
   /** Options that a bind of a path has to repeat. */
   readonly sourceOptions: (path: string) => readonly string[];
@@ -85,7 +95,7 @@ function prepareTmpfs(step: TmpfsMount): Source {
 
 function prepareSecret(step: SecretMount, index: number, context: MountContext): Source {
   const mode = (step.mode ?? SECRET_MODE) & 0o777;
-  const path = join(context.secrets(), `${context.id}-${index}`);
+  const path = join(context.secrets, `${context.id}-${index}`);
   context.cleanup.defer(() => rmSync(path, { force: true }));
   writeFileSync(path, step.data, { mode: 0o600 });
   chownSync(path, step.uid ?? 0, step.gid ?? 0);
@@ -96,8 +106,11 @@ function prepareSecret(step: SecretMount, index: number, context: MountContext):
 }
 
 async function prepareSsh(step: SshMount, index: number, context: MountContext): Promise<Source> {
-  const path = join(context.place, `agent-${index}`);
+  const name = `agent-${index}`;
+  const path = join(context.place, name);
   await using made = new AsyncDisposableStack();
+  const directory = openSync(context.place, constants.O_RDONLY | constants.O_DIRECTORY);
+  made.defer(() => closeSync(directory));
   const connections = new Set<Duplex>();
   const server = createServer(client => {
     const agent = typeof step.agent === 'string' ? connect(step.agent) : step.agent();
@@ -123,7 +136,8 @@ async function prepareSsh(step: SshMount, index: number, context: MountContext):
   );
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(path, () => resolve());
+    // A socket's name has at most 107 bytes, and the place may be deep.
+    server.listen(`/proc/self/fd/${directory}/${name}`, () => resolve());
   });
   chownSync(path, step.uid ?? 0, step.gid ?? 0);
   chmodSync(path, (step.mode ?? SOCKET_MODE) & 0o777);
@@ -136,10 +150,13 @@ function bind(source: string, options: readonly string[], context: MountContext)
   return { type: 'bind', source, options: [...new Set([...options, ...context.sourceOptions(source)])] };
 }
 
-/** Mounts the directory that secrets live in: memory, never the disk. Throws `SystemError`. */
-export function mountSecrets(place: string): Disposable {
-  mkdirSync(place, { mode: 0o700 });
-  mount({ source: 'tmpfs', target: place, type: 'tmpfs', data: 'mode=700' });
+/**
+ * Mounts a directory in memory, with one for secrets in it: they never touch the disk, and what steps need for a moment
+ * costs no journal. Throws `SystemError`.
+ */
+export function mountMemory(place: string): Disposable {
+  mount({ source: 'tmpfs', target: place, type: 'tmpfs', data: 'mode=711' });
+  mkdirSync(join(place, 'secrets'), { mode: 0o700 });
   return {
     [Symbol.dispose]() {
       unmount(place, UnmountFlag.detach);

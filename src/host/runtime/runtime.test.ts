@@ -316,7 +316,7 @@ stat -c '%F %a %u' /agent`,
         id,
         mounts: [{ kind: 'ssh', target: '/agent', agent }],
         stdout: () => {
-          answer = ask(join(place, 'state', instance, id, 'agent-0'), 'ping');
+          answer = ask(join(place, 'state', instance, 'memory', id, 'agent-0'), 'ping');
         },
       });
       assert.equal(error, undefined, stderr);
@@ -397,7 +397,8 @@ stat -c '%F %a %u' /agent`,
       assert.deepEqual(outputs, ['1\n', '2\n', '3\n', '4\n']);
       const [instance = ''] = readdirSync(join(place, 'state')).filter(name => name.startsWith('run-'));
       assert.deepEqual(readdirSync(join(place, 'state', instance, 'state')), []);
-      assert.ok(!readdirSync(join(place, 'state', instance)).some(name => /^[0-9a-z]{25}$/.test(name)));
+      assert.ok(!readdirSync(join(place, 'state', instance, 'memory')).some(name => /^[0-9a-z]{25}$/.test(name)));
+      assert.deepEqual(readdirSync(join(place, 'state', instance, 'memory', 'secrets')), []);
     });
   });
 }

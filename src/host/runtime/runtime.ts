@@ -12,7 +12,7 @@ import { deleteContainer, runContainer } from './container.ts';
 import { ExitError, RuntimeError } from './exit-error.ts';
 import { openInstance } from './instance.ts';
 import { watchMountStubs } from './mount-stubs.ts';
-import { mountSecrets, prepareMounts } from './mounts.ts';
+import { mountMemory, prepareMounts } from './mounts.ts';
 import type { DnsSettings } from './network-files.ts';
 import type { LinuxSeccomp } from './oci-spec.ts';
 import { seccompProfile } from './seccomp.ts';
@@ -71,9 +71,9 @@ interface Prepared {
   readonly selected: SelectedRuntime;
   readonly command: readonly [string, ...string[]];
   readonly environment: Readonly<Record<string, string>>;
-  readonly directory: string;
+  /** A directory in memory that only this process and its steps can see. */
+  readonly memory: string;
   readonly files: StepFiles;
-  readonly secrets: () => string;
   readonly showControllers: (names: readonly string[]) => void;
   readonly fixed: FixedOptions;
 }
@@ -130,7 +130,9 @@ async function prepareRuntime(options: RuntimeOptions, owned: AsyncDisposableSta
   const instance = made.use(await openInstance(options.stateDir));
   const layout = cgroupLayout();
   const rootless = inUserNamespace();
-  const files = stepFiles(instance.directory, options.dns ?? {});
+  const memory = makeDirectory(instance.directory, 'memory');
+  made.use(mountMemory(memory));
+  const files = stepFiles(memory, options.dns ?? {});
   const seccomp = defaultProfile();
   const fixed = {
     seccomp,
@@ -176,7 +178,7 @@ async function prepareRuntime(options: RuntimeOptions, owned: AsyncDisposableSta
     command: options.command,
     prepare,
     environment,
-    place: join(instance.directory, 'probe'),
+    place: join(memory, 'probe'),
     stateRoot: instance.stateRoot,
     spec: rootfs => probeSpec(rootfs, files, fixed),
   });
@@ -186,22 +188,13 @@ async function prepareRuntime(options: RuntimeOptions, owned: AsyncDisposableSta
     for (const id of dead.containers) deleteContainer(old, environment, id);
     dead.remove();
   }
-  let secrets: string | undefined;
-  const secretsDirectory = (): string => {
-    if (secrets === undefined) {
-      secrets = join(instance.directory, 'secrets');
-      owned.use(mountSecrets(secrets));
-    }
-    return secrets;
-  };
   owned.use(made.move());
   return {
     selected,
     command,
     environment,
-    directory: instance.directory,
+    memory,
     files,
-    secrets: secretsDirectory,
     showControllers: names => (selected.cgroups === 'hidden' ? view?.show(names) : undefined),
     fixed: { ...fixed, ...filterOf(selected, seccomp) },
   };
@@ -268,7 +261,7 @@ async function runStep(
   const { fixed } = runtime;
   const id = step.id ?? newId();
   await using cleanup = new AsyncDisposableStack();
-  const place = join(runtime.directory, id);
+  const place = join(runtime.memory, id);
   mkdirSync(place, { mode: 0o711 });
   cleanup.defer(() => rmSync(place, { recursive: true, force: true }));
   const network = step.network === 'default' ? defaultNetwork : step.network;
@@ -277,7 +270,7 @@ async function runStep(
   const user = permittedUser(lookUpUser(rootfs, meta.user ?? ''), fixed.rootless);
   const mounts = await prepareMounts(step.mounts, {
     place,
-    secrets: runtime.secrets,
+    secrets: join(runtime.memory, 'secrets'),
     id,
     sourceOptions: fixed.sourceOptions,
     cleanup,
@@ -359,7 +352,11 @@ function outputs(step: Step, runtime: Prepared): Pick<Step, 'stdout' | 'stderr'>
   };
 }
 
-/** An id as BuildKit makes them: 25 characters of `0-9a-z`. */
+let ids: { readonly prefix: string; count: number } | undefined;
+
+/** An id like BuildKit's: 25 characters of `0-9a-z`, the first 16 of them random for each process. */
 function newId(): string {
-  return Array.from(randomBytes(25), byte => (byte % 36).toString(36)).join('');
+  ids ??= { prefix: Array.from(randomBytes(16), byte => (byte % 36).toString(36)).join(''), count: 0 };
+  ids.count += 1;
+  return ids.prefix + ids.count.toString(36).padStart(9, '0');
 }
