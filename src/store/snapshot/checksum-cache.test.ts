@@ -23,7 +23,7 @@ const A_TICK = 40;
 
 /** A checksum with a cache on disk; says how many records were not in it. */
 async function checksumWithCache(directory: string, cachePath: string): Promise<{ digest: string; read: number }> {
-  const tree = contextTree(directory, {});
+  const tree = contextTree(directory);
   const cache = openRecordCache(cachePath, { openedAt: tree.openedAt });
   let read = 0;
   const counted = {

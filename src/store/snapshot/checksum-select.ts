@@ -197,7 +197,8 @@ function requireAll(list: readonly Included[], required: readonly string[]): voi
   }
 }
 
-/** The error for a path that is not there. */
+/** The error for a path that is not there; the path is quoted as Go does. */
 export function notFound(path: string): ContentChecksumError {
-  return new ContentChecksumError('not-found', `"${path}": not found`);
+  const quoted = JSON.stringify(path).replace(/\\u00([0-9a-f]{2})/g, '\\x$1');
+  return new ContentChecksumError('not-found', `${quoted}: not found`);
 }

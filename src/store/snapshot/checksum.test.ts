@@ -5,13 +5,14 @@ import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { makeVectorTree, type VectorTree } from '../../../test/support/vector-tree.ts';
 import { fromBytePath, toBytePath } from '../../wire/fsutil/byte-path.ts';
-import { filterTree } from '../../wire/fsutil/filter-tree.ts';
 import { walkTree } from '../../wire/fsutil/tree.ts';
 import { digestOf } from '../../wire/oci/digest.ts';
 import { type ContentChecksums, contentChecksums, scratchChecksum } from './checksum.ts';
 import { ContentChecksumError } from './checksum-error.ts';
 import { headerText, xattrText } from './checksum-header.ts';
+import type { ChecksumOptions } from './checksum-select.ts';
 import { type FileNode, type FileTree, pathOf } from './file-tree.ts';
+import { filteredTree } from './file-tree-context.ts';
 import { directoryTree } from './file-tree-directory.ts';
 
 interface Expectation {
@@ -61,7 +62,7 @@ function open(directory: string, view: VectorView): { tree: FileTree; checksums:
   if (view.linkMode !== undefined) tree = withLinkMode(tree, Number.parseInt(view.linkMode, 8));
   if (view.kind === 'transfer') {
     const filter = { includePatterns: view.include, excludePatterns: view.exclude, followPaths: view.followPaths };
-    tree = { ...tree, ...filterTree(tree, filter) };
+    tree = filteredTree(tree, filter);
   }
   return { tree, checksums: contentChecksums(tree, { view: view.kind, updates: (view.prior?.length ?? 0) > 0 }) };
 }
@@ -131,7 +132,7 @@ for (const vector of vectors) {
 
 async function checkRecords(directory: string, view: VectorView): Promise<void> {
   const { tree, checksums } = open(directory, view);
-  const entries = new Map((await checksums.entries('/')).map(entry => [entry.path, entry]));
+  const entries = new Map((await checksums.examine('/')).entries().map(entry => [entry.path, entry]));
   for (const record of view.records) {
     const path = record.pathHex ? Buffer.from(record.pathHex, 'hex').toString('latin1') : toBytePath(record.path ?? '');
     const entry = entries.get(path.replace(/(?<=.)\/$/, '') || '/');
@@ -163,6 +164,45 @@ async function checkRecords(directory: string, view: VectorView): Promise<void> 
 test(`${asked} queries make the set`, () => {
   assert.equal(asked, 223);
   assert.equal(answered, process.getuid?.() === 0 ? asked : 0);
+});
+
+interface OpCase {
+  readonly name: string;
+  readonly expect: {
+    readonly deps?: readonly {
+      readonly content?: readonly (ChecksumOptions & { readonly path: string })[];
+      readonly contentDigest?: string;
+      readonly contentError?: string;
+    }[];
+  };
+}
+
+test('content digests of ops', { skip: process.getuid?.() !== 0 && 'makes devices and owners' }, async t => {
+  const keys = join(import.meta.dirname, '../../../test/vectors/cache-keys');
+  using directory = mkdtempDisposableSync(join(tmpdir(), 'outcrop-sample-'));
+  makeVectorTree(directory.path, JSON.parse(readFileSync(join(keys, 'sample-tree.json'), 'utf8')));
+  let count = 0;
+  for (const file of ['exec.json', 'file.json']) {
+    const cases: readonly OpCase[] = JSON.parse(readFileSync(join(keys, file), 'utf8'));
+    for (const { name, expect } of cases) {
+      for (const { content, contentDigest, contentError } of expect.deps ?? []) {
+        if (content === undefined || (contentDigest ?? contentError) === undefined) continue;
+        const checksums = contentChecksums(directoryTree(directory.path), { view: 'scan' });
+        const all = async (): Promise<string> => {
+          const digests: string[] = [];
+          for (const { path, ...options } of content.length === 0 ? [{ path: '/' }] : content) {
+            digests.push(await checksums.checksum(path, options));
+          }
+          return digestOf(digests.join('\0'));
+        };
+        if (contentDigest === undefined)
+          await assert.rejects(all(), error => String(error).endsWith(contentError ?? ''));
+        else assert.equal(await all(), contentDigest, name);
+        count++;
+      }
+    }
+  }
+  t.diagnostic(`${count} inputs of ops`);
 });
 
 test('scratch has a root and nothing else', () => {

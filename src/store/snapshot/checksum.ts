@@ -5,7 +5,7 @@ import { PatternSyntaxError } from '../../wire/fsutil/path-match.ts';
 import { type Digest, digestOf } from '../../wire/oci/digest.ts';
 import { ContentChecksumError } from './checksum-error.ts';
 import { type FileRecords, type FileRecordsOptions, fileRecords } from './checksum-records.ts';
-import { type ChecksumOptions, type Included, makesList, notFound, select } from './checksum-select.ts';
+import { type ChecksumOptions, makesList, notFound, select } from './checksum-select.ts';
 import { type FileNode, type FileTree, resolvePath, TooManyLinksError } from './file-tree.ts';
 
 /** A file, link or directory header that a checksum is made of. */
@@ -15,6 +15,13 @@ export interface ChecksumEntry {
   readonly node: FileNode;
   /** Of header and content; not for a link that stands for what it points to. */
   readonly digest: Digest;
+}
+
+/** A checksum with its reasons. */
+export interface Checksum {
+  readonly digest: Digest;
+  /** The files that it is made of, in tree order; none if the digest was kept from an earlier time, which told them. */
+  entries(): readonly ChecksumEntry[];
 }
 
 /** Content checksums of one tree, BuildKit's bit for bit. */
@@ -29,13 +36,15 @@ export interface ContentChecksums {
    * listed, and the errors of `node:fs`.
    */
   checksum(path: string, options?: ChecksumOptions, signal?: AbortSignal): Promise<Digest>;
-  /** The files that the same checksum is made of, in tree order. Throws the same errors. */
-  entries(path: string, options?: ChecksumOptions, signal?: AbortSignal): Promise<readonly ChecksumEntry[]>;
+  /** The same with its reasons. Throws the same errors. */
+  examine(path: string, options?: ChecksumOptions, signal?: AbortSignal): Promise<Checksum>;
 }
 
 export interface ContentChecksumsOptions extends FileRecordsOptions {
   /** Of a transfer: whether there was an earlier one, so that even an empty tree is a change. */
   readonly updates?: boolean;
+  /** Digests of the files, if other views of the same tree know some already. */
+  readonly records?: FileRecords;
 }
 
 /** The header of a transfer's root, which no sender ever sends. */
@@ -51,8 +60,7 @@ export function scratchChecksum(path: string): Digest {
 
 /** Content checksums of a tree. Nothing is read before it is asked for. */
 export function contentChecksums(tree: FileTree, options: ContentChecksumsOptions): ContentChecksums {
-  const { view, updates = false } = options;
-  const records = fileRecords(tree, options);
+  const { view, updates = false, records = fileRecords(tree, options) } = options;
   const directories = new Map<FileNode, Digest>();
   /** Directories below which everything counts as known, as far as errors tell. */
   const scanned = new Set<FileNode>();
@@ -105,6 +113,7 @@ export function contentChecksums(tree: FileTree, options: ContentChecksumsOption
     return found;
   }
 
+  /** The digest of a node and all below it. */
   async function nodeDigest(node: FileNode, signal: AbortSignal | undefined): Promise<Digest> {
     await records.ensure(await below(node, signal), signal);
     return node.type === 'dir' ? directoryDigest(node) : recordDigest(node);
@@ -137,69 +146,60 @@ export function contentChecksums(tree: FileTree, options: ContentChecksumsOption
     return text;
   }
 
-  async function selected(path: string, query: ChecksumOptions, signal: AbortSignal | undefined) {
+  async function examinePath(asked: BytePath, followLast: boolean, signal: AbortSignal | undefined): Promise<Checksum> {
+    const node = resolve(asked, followLast);
+    const digest = await nodeDigest(node, signal);
+    return { digest, entries: () => entriesBelow(node, asked === '/' ? '' : asked) };
+  }
+
+  async function examineList(path: string, query: ChecksumOptions, signal: AbortSignal | undefined): Promise<Checksum> {
     if (view === 'scan') scanned.add(tree.root);
-    const selection = await select(tree, cleanPath(`/${path}`), path.endsWith('/'), query, () => pause(signal));
-    await records.ensure(
-      selection.included.map(entry => entry.node),
-      signal,
-    );
-    return selection;
+    const pausing = () => pause(signal);
+    const { prefix, included } = await select(tree, cleanPath(`/${path}`), path.endsWith('/'), query, pausing);
+    const nodes = included.map(entry => entry.node);
+    await records.ensure(nodes, signal);
+    const parts: { readonly path: BytePath; readonly digest: Digest; entries(): ChecksumEntry[] }[] = [];
+    for (const { path: at, node, follow } of included) {
+      const followed = follow && node.type === 'symlink' ? resolve(at, true) : undefined;
+      const digest = followed === undefined ? recordDigest(node) : await nodeDigest(followed, signal);
+      const entries = () => (followed === undefined ? [entryOf(node, at)] : entriesBelow(followed, at));
+      parts.push({ path: at, digest, entries });
+    }
+    const [only, ...others] = parts;
+    const isAlone = only !== undefined && others.length === 0 && isNamed(only.path, path);
+    const text = parts.map(part => (part.path.slice(prefix.length).replaceAll('/', '\0') || '\0') + part.digest);
+    return {
+      digest: isAlone ? only.digest : digestOf(Buffer.from(text.join(''), 'latin1')),
+      entries: () => parts.flatMap(part => part.entries()),
+    };
   }
 
-  async function listDigest(path: string, query: ChecksumOptions, signal: AbortSignal | undefined): Promise<Digest> {
-    const { prefix, included } = await selected(path, query, signal);
-    const digests: Digest[] = [];
-    for (const entry of included) digests.push(await includedDigest(entry, signal));
-    const [only] = included;
-    if (only === undefined) return NOTHING;
-    const first = digests[0];
-    if (included.length === 1 && first !== undefined && isNamed(only.path, path)) return first;
-    const text = included.map(
-      (entry, index) => (entry.path.slice(prefix.length).replaceAll('/', '\0') || '\0') + digests[index],
-    );
-    return digestOf(Buffer.from(text.join(''), 'latin1'));
+  function entryOf(node: FileNode, at: BytePath): ChecksumEntry {
+    return { path: at === '' ? '/' : at, node, digest: recordDigest(node) };
   }
 
-  async function includedDigest(entry: Included, signal: AbortSignal | undefined): Promise<Digest> {
-    if (!entry.follow || entry.node.type !== 'symlink') return recordDigest(entry.node);
-    return nodeDigest(resolve(entry.path, true), signal);
-  }
-
-  async function allEntries(path: string, query: ChecksumOptions, signal: AbortSignal | undefined) {
+  function entriesBelow(top: FileNode, path: BytePath): ChecksumEntry[] {
     const found: ChecksumEntry[] = [];
-    const add = (node: FileNode, at: BytePath): void => {
-      found.push({ path: at === '' ? '/' : at, node, digest: recordDigest(node) });
+    const visit = (node: FileNode, at: BytePath): void => {
+      found.push(entryOf(node, at));
+      if (node.type === 'dir') for (const child of tree.children(node)) visit(child, `${at}/${child.name}`);
     };
-    const addAll = (node: FileNode, at: BytePath): void => {
-      add(node, at);
-      if (node.type === 'dir') for (const child of tree.children(node)) addAll(child, `${at}/${child.name}`);
-    };
-    const addResolved = async (asked: BytePath, followLast: boolean): Promise<void> => {
-      const node = resolve(asked, followLast);
-      await records.ensure(await below(node, signal), signal);
-      addAll(node, asked === '/' ? '' : asked);
-    };
-    if (!makesList(query)) {
-      await addResolved(toBytePath(cleanPath(`/${path}`)), query.followLinks ?? false);
-      return found;
-    }
-    for (const entry of (await selected(path, query, signal)).included) {
-      if (entry.follow && entry.node.type === 'symlink') await addResolved(entry.path, true);
-      else add(entry.node, entry.path);
-    }
+    visit(top, path);
     return found;
+  }
+
+  function examine(path: string, query: ChecksumOptions = {}, signal?: AbortSignal): Promise<Checksum> {
+    return explained(async () => {
+      if (makesList(query)) return examineList(path, query, signal);
+      return examinePath(toBytePath(cleanPath(`/${path}`)), query.followLinks ?? false, signal);
+    }, signal);
   }
 
   return {
     tree,
     records,
-    checksum: (path, query = {}, signal) =>
-      explained(async () => {
-        if (makesList(query)) return listDigest(path, query, signal);
-        return nodeDigest(resolve(toBytePath(cleanPath(`/${path}`)), query.followLinks ?? false), signal);
-      }, signal),
-    entries: (path, query = {}, signal) => explained(() => allEntries(path, query, signal), signal),
+    examine,
+    checksum: async (path, query, signal) => (await examine(path, query, signal)).digest,
   };
 }
 

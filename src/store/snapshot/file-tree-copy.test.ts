@@ -95,7 +95,7 @@ test('a file that changes under the build is an error', async t => {
       for (const directory of [join(from, 'src'), to]) mkdirSync(directory, { recursive: true });
       const file = join(from, 'src/schema.ts');
       writeFileSync(file, 'one');
-      const checksums = contentChecksums(contextTree(from, {}), { view: 'transfer' });
+      const checksums = contentChecksums(contextTree(from), { view: 'transfer' });
       await checksums.checksum('/');
       edit(file);
       await assert.rejects(copyTree(checksums, to, {}, signal), (error: unknown) => {
@@ -115,7 +115,7 @@ test('a link is copied as it was hashed, or not at all', async () => {
   execFileSync('ln', ['-s', 'one', join(from, 'link')]);
   await setTimeout(40);
   const open = () => {
-    const tree = contextTree(from, {});
+    const tree = contextTree(from);
     const cache = openRecordCache(join(scratch.path, 'cache'), { openedAt: tree.openedAt });
     return { cache, checksums: contentChecksums(tree, { view: 'transfer', cache: () => cache }) };
   };
