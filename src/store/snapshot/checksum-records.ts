@@ -49,11 +49,11 @@ export function fileRecords(tree: FileTree, options: FileRecordsOptions): FileRe
   }
 
   /** Of what has no content: only the header and the extended attributes are hashed. */
-  function hashHeader(node: FileNode): void {
+  function hashHeader(node: FileNode, isNew: boolean): void {
     const xattrs = tree.xattrs(node);
     const digest = digestOf(Buffer.from(header(node) + xattrText(xattrs), 'latin1'));
     digests.set(node, digest);
-    cache(node)?.put(node, Buffer.from(digest.slice(7), 'hex'), xattrs.size > 0);
+    if (isNew) cache(node)?.put(node, Buffer.from(digest.slice('sha256:'.length), 'hex'), xattrs.size > 0);
   }
 
   function take(nodes: readonly FileNode[], result: RecordBatchResult): void {
@@ -107,14 +107,11 @@ export function fileRecords(tree: FileTree, options: FileRecordsOptions): FileRe
       for (const node of nodes) {
         if (digests.has(node)) continue;
         const cached = cache(node)?.get(node);
-        if (cached !== undefined) {
-          if (!cached.hasXattrs) tree.noteNoXattrs(node);
-          digests.set(node, `sha256:${cached.hex}`);
-        } else if (node.type === 'file') {
-          files.push(node);
-        } else {
-          hashHeader(node);
-        }
+        if (cached?.hasXattrs === false) tree.noteNoXattrs(node);
+        if (node.type === 'file' && cached === undefined) files.push(node);
+        // A link is always read, so that what is copied later is what was hashed.
+        else if (cached === undefined || node.type === 'symlink') hashHeader(node, cached === undefined);
+        else digests.set(node, `sha256:${cached.hex}`);
       }
       if (files.length > 0) await hashFiles(files, signal);
     },

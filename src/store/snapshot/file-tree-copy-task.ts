@@ -79,7 +79,7 @@ function copyContent(
 }
 
 /** Sets an attribute if the file system of the layers takes it; BuildKit does not insist either. */
-export function trySetXattr(path: string | Buffer, name: string, value: Uint8Array): void {
+function trySetXattr(path: string | Buffer, name: string, value: Uint8Array): void {
   try {
     setXattr(path, name, value);
   } catch {
