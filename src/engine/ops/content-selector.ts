@@ -1,6 +1,4 @@
 /** Lists of paths to checksum, and what BuildKit drops from them. */
-import type { ChecksumRequest } from './op-context.ts';
-
 /** A path as an op names it, and how it is checksummed. `wildcard` says that it may be one. */
 export interface Selector {
   readonly path: string;
@@ -26,8 +24,8 @@ export function absolutePath(path: string): string {
   return `/${names.join('/')}`;
 }
 
-/** What the checksum service is asked for a selector. */
-export function checksumRequest(selector: Selector): ChecksumRequest {
+/** The selector with its path absolute and clean, as it is checksummed. */
+export function absoluteSelector(selector: Selector): Selector {
   return { ...selector, path: absolutePath(selector.path) };
 }
 
@@ -46,14 +44,4 @@ export function dedupePaths(paths: readonly string[]): readonly string[] {
   return unique
     .filter(path => !unique.some(other => other !== path && path.startsWith(other.endsWith('/') ? other : `${other}/`)))
     .sort(compareBytes);
-}
-
-/** Whether a path has a `*`, `?` or `[` that no backslash escapes. */
-export function containsWildcards(path: string): boolean {
-  for (let index = 0; index < path.length; index++) {
-    const character = path[index];
-    if (character === '\\') index++;
-    else if (character === '*' || character === '?' || character === '[') return true;
-  }
-  return false;
 }

@@ -19,7 +19,7 @@ import {
   UlimitSchema,
 } from '../../wire/proto/gen/pb/ops_pb.ts';
 import type { KeyPart } from '../status/event.ts';
-import { absolutePath, checksumRequest, dedupePaths, plainSelector } from './content-selector.ts';
+import { absolutePath, absoluteSelector, dedupePaths, plainSelector } from './content-selector.ts';
 import { messageJson } from './message-json.ts';
 import { describeFields, type InputKey, InvalidOpError, type OpKey, opKey } from './op-key.ts';
 
@@ -112,7 +112,7 @@ function mountDeps(op: ExecOp, inputs: number): InputKey[] {
       selector: digestOf(paths.join('\0')),
       selectorPaths: paths,
       ...(content && {
-        content: unique.includes('/') ? [] : unique.map(path => checksumRequest(plainSelector(path, true))),
+        content: unique.includes('/') ? [] : unique.map(path => absoluteSelector(plainSelector(path, true))),
       }),
       unlazy: true,
     };

@@ -1,5 +1,6 @@
 /** The key of a file op: its actions, and of each input the paths that they read (cache keys facts, 5). */
 import { clone, type DescMessage, type Message } from '@bufbuild/protobuf';
+import { hasPathWildcard } from '../../wire/fsutil/path-match.ts';
 import { digestOf } from '../../wire/oci/digest.ts';
 import {
   type ChownOpt,
@@ -12,14 +13,7 @@ import {
   type FileOp,
 } from '../../wire/proto/gen/pb/ops_pb.ts';
 import type { KeyPart } from '../status/event.ts';
-import {
-  checksumRequest,
-  compareBytes,
-  containsWildcards,
-  dedupePaths,
-  plainSelector,
-  type Selector,
-} from './content-selector.ts';
+import { absoluteSelector, compareBytes, dedupePaths, plainSelector, type Selector } from './content-selector.ts';
 import { bytesJson, messageJson } from './message-json.ts';
 import { fieldParts, type InputKey, InvalidOpError, type OpKey, opKey } from './op-key.ts';
 
@@ -61,7 +55,7 @@ export function fileKey(op: FileOp, inputs: number): OpKey {
     return {
       selector: digestOf(paths.join('\0')),
       selectorPaths: paths,
-      content: dedupeSelectors(list).map(checksumRequest),
+      content: dedupeSelectors(list).map(absoluteSelector),
       unlazy: true,
     };
   });
@@ -103,7 +97,7 @@ function selectPaths(action: FileAction, inputs: number, select: (input: number,
       select(Number(action.secondaryInput), {
         path: copy.src,
         followLinks: copy.followSymlink,
-        wildcard: copy.allowWildcard && containsWildcards(copy.src),
+        wildcard: copy.allowWildcard && hasPathWildcard(copy.src),
         include: copy.includePatterns,
         exclude: copy.excludePatterns,
         required: copy.requiredPaths,

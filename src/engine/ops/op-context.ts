@@ -1,7 +1,11 @@
 /** What ops get from the engine. One context is made per build; ops hold no other state. */
+import type { Runtime } from '../../host/runtime/runtime.ts';
+import type { ContentChecksums } from '../../store/snapshot/checksum.ts';
 import type { Platform } from '../../wire/oci/descriptor.ts';
-import type { ContentKey, Op, Vertex } from '../solver/op.ts';
+import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
+import type { Op, Vertex, VertexReporter } from '../solver/op.ts';
 import type { EventSink, Timestamp } from '../status/event.ts';
+import type { CacheMountStore } from './exec/cache-mount.ts';
 import type { LayerID, Ref } from './ref.ts';
 
 /** A fresh layer that is being written on top of others. Disposing it before `commit` drops it. */
@@ -19,33 +23,18 @@ export interface SnapshotView extends AsyncDisposable {
   readonly path: string;
 }
 
-/** The part of the layer store that ops use. */
+/** The part of the layer store that ops use. Layers are listed bottom first. */
 export interface SnapshotStore {
-  /** Makes the layers present on disk (unpacks lazy ones). */
-  unlazy(layers: readonly LayerID[], signal: AbortSignal): Promise<void>;
-  /** Starts a layer on these layers, bottom first. */
+  /** Makes the layers present on disk (unpacks lazy ones); what that does is shown at `reporter`'s vertex. */
+  unlazy(layers: readonly LayerID[], signal: AbortSignal, reporter?: VertexReporter): Promise<void>;
+  /** Starts a layer on these layers. */
   prepare(layers: readonly LayerID[], signal: AbortSignal): Promise<ActiveSnapshot>;
   /** Shows these layers as one tree. */
   view(layers: readonly LayerID[], signal: AbortSignal): Promise<SnapshotView>;
+  /** The files of these layers and their checksums, without a mount; at least one layer. */
+  contents(layers: readonly LayerID[], signal: AbortSignal): Promise<ContentChecksums>;
   /** The layers that turn `lower` into `upper`. A prefix needs no work; anything else makes one layer. */
   diff(lower: readonly LayerID[], upper: readonly LayerID[], signal: AbortSignal): Promise<readonly LayerID[]>;
-}
-
-/** One path to checksum (cache-keys facts: from dep to digest). */
-export interface ChecksumRequest {
-  /** Absolute and clean. */
-  readonly path: string;
-  readonly followLinks: boolean;
-  readonly wildcard: boolean;
-  readonly include: readonly string[];
-  readonly exclude: readonly string[];
-  readonly required: readonly string[];
-}
-
-/** Checksums paths of results. */
-export interface ChecksumService {
-  /** The checksum of one path, and the files that it is made of as parts. Throws when the path is not there. */
-  checksum(ref: Ref, request: ChecksumRequest, signal: AbortSignal): Promise<ContentKey>;
 }
 
 /** A source op, as the resolver is asked for it. */
@@ -68,20 +57,20 @@ export interface SecretProvider {
   get(id: string, signal: AbortSignal): Promise<Uint8Array | undefined>;
 }
 
-/** Gives the agents that `--ssh` forwards. */
+/** Gives the agents that `--ssh` forwards: a socket's path; undefined for an id that is not forwarded. */
 export interface SshProvider {
-  /** A path of a Unix socket that talks to the agent `id`, or undefined when it is not forwarded. */
   socket(id: string, signal: AbortSignal): Promise<string | undefined>;
 }
 
 export interface OpContext {
-  /** `$OUTCROP_ROOT`. */
-  readonly root: string;
   readonly layers: SnapshotStore;
-  readonly checksums: ChecksumService;
   readonly sources: SourceResolver;
+  readonly runtime: Runtime;
+  readonly cacheMounts: CacheMountStore;
   readonly secrets: SecretProvider;
   readonly ssh: SshProvider;
+  /** Solves the graph that a build op makes, as part of the same build. */
+  readonly solve: (definition: Definition, signal: AbortSignal) => Promise<Ref>;
   readonly emit: EventSink;
   /** Of this machine, normalised. */
   readonly platform: Platform;

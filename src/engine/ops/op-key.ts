@@ -3,7 +3,7 @@ import { type DescMessage, type Message, ScalarType } from '@bufbuild/protobuf';
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import { type Digest, digestOf } from '../../wire/oci/digest.ts';
 import type { KeyPart } from '../status/event.ts';
-import type { ChecksumRequest } from './op-context.ts';
+import type { Selector } from './content-selector.ts';
 
 /** The cache map of an op. `json` is the text whose SHA-256 is `digest`. */
 export interface OpKey {
@@ -19,8 +19,8 @@ export interface InputKey {
   readonly selector: Digest | '';
   /** The paths behind `selector`, as they were hashed. */
   readonly selectorPaths: readonly string[];
-  /** What to checksum of the input; absent when the input has no content key, empty for the whole of it. */
-  readonly content?: readonly ChecksumRequest[];
+  /** What to checksum of the input, paths absolute and clean; absent when the input has no content key, empty for the whole of it. */
+  readonly content?: readonly Selector[];
   /** Whether the input is unpacked before it is hashed or used. */
   readonly unlazy: boolean;
 }

@@ -2,6 +2,7 @@
  * The results that flow between steps. A result is a value: it says which files there are and owns no mount, so that it
  * can be kept, compared and stored freely.
  */
+import type { ContentChecksums } from '../../store/snapshot/checksum.ts';
 
 /** The id of a layer in the layer store. */
 export type LayerID = string;
@@ -13,24 +14,15 @@ export interface SnapshotRef {
 }
 
 /**
- * A directory of the client that is read where it lies: a build context. It is never a layer; steps copy from it, and
- * an exec step that mounts it sees the directory itself through a read-only bind or a layer made of it.
+ * A directory of the client that is read where it lies: a build context. It is no layer; steps copy from it. Where a
+ * layer is needed (an exec step that mounts it, an export) one is made of it: see `materialize`.
  */
 export interface LocalRef {
   readonly kind: 'local';
   /** The name in the source's identifier: `context` in `local://context`. */
   readonly name: string;
-  /** Absolute path of the directory. */
-  readonly path: string;
-  /** What of the directory counts, as the `local` source's attributes say (`plan/llb`). */
-  readonly filter: LocalFilter;
-}
-
-/** The transfer filters of a local source. Patterns are those of `.dockerignore`. */
-export interface LocalFilter {
-  readonly includePatterns?: readonly string[];
-  readonly excludePatterns?: readonly string[];
-  readonly followPaths?: readonly string[];
+  /** The files as they are filtered and shown, with their checksums, which what is copied is compared with. */
+  readonly contents: ContentChecksums;
 }
 
 export type Ref = SnapshotRef | LocalRef;

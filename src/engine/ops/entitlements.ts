@@ -1,0 +1,24 @@
+/** What steps may only do when the user has allowed it. */
+import { type ExecOp, NetMode, SecurityMode } from '../../wire/proto/gen/pb/ops_pb.ts';
+
+/** A step asks for something that was not allowed. */
+export class EntitlementError extends Error {
+  override readonly name = 'EntitlementError';
+  readonly entitlement: string;
+
+  constructor(entitlement: string) {
+    super(`${entitlement} is not allowed`);
+    this.entitlement = entitlement;
+  }
+}
+
+/** Throws {@link EntitlementError} if an exec op needs more than is allowed. */
+export function checkEntitlements(op: ExecOp, allowed: ReadonlySet<string>): void {
+  if (op.network === NetMode.HOST) check('network.host', allowed);
+  if (op.security === SecurityMode.INSECURE) check('security.insecure', allowed);
+  if (op.cdiDevices.some(({ optional }) => !optional)) check('device', allowed);
+}
+
+function check(entitlement: string, allowed: ReadonlySet<string>): void {
+  if (!allowed.has(entitlement)) throw new EntitlementError(entitlement);
+}

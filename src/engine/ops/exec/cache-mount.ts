@@ -1,0 +1,138 @@
+/** Directories that steps share from build to build: `--mount=type=cache`. */
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type FileLock, lockFile, tryLockFile } from '../../../host/system/lock.ts';
+import { digestOf, hexOf } from '../../../wire/oci/digest.ts';
+
+/**
+ * Who may use a cache at the same time. `shared`: everybody, all seeing one directory. `private`: one step; another one gets
+ * a directory of its own. `locked`: one step; others wait.
+ */
+export type CacheSharing = 'shared' | 'private' | 'locked';
+
+/** What a cache holds when it is made. */
+export interface CacheSeed {
+  /** Caches of one id with different seeds are different caches. */
+  readonly identity: string;
+  /** Fills an empty directory. */
+  readonly fill: (directory: string, signal: AbortSignal) => Promise<void>;
+}
+
+export interface CacheRequest {
+  readonly id: string;
+  readonly sharing: CacheSharing;
+  readonly seed?: CacheSeed | undefined;
+}
+
+/** A cache in use; disposing it lets others have it. What is in it stays. */
+export interface CacheMount extends Disposable {
+  /** A directory. */
+  readonly path: string;
+}
+
+export interface CacheMountStore {
+  /** A directory for a cache, made if there is none; other processes on the same store keep to the same rules. */
+  acquire(request: CacheRequest, signal: AbortSignal): Promise<CacheMount>;
+}
+
+/** How often a locked cache is asked for again, in milliseconds. */
+const PATIENCE = 100;
+
+/**
+ * Opens the caches below a directory. A cache is a directory named by the hash of its id, with one numbered directory for each
+ * that is or was used at the same time: `<hash>/<n>/data`, its lock `<hash>/<n>/lock`, and the id in `<hash>/id`.
+ */
+export function openCacheMounts(root: string): CacheMountStore {
+  return {
+    async acquire(request, signal) {
+      const key = request.seed ? `${request.id}:${request.seed.identity}` : request.id;
+      const place = join(root, hexOf(digestOf(key)));
+      mkdirSync(place, { recursive: true, mode: 0o711 });
+      for (;;) {
+        const mount = await attempt(place, key, request, signal);
+        if (mount) return mount;
+        await delay(PATIENCE, undefined, { signal });
+      }
+    },
+  };
+}
+
+/** Finds or makes a directory; undefined when one is there that has to be waited for. */
+async function attempt(
+  place: string,
+  key: string,
+  { sharing, seed }: CacheRequest,
+  signal: AbortSignal,
+): Promise<CacheMount | undefined> {
+  using _choosing = await lockFile(join(place, 'lock'), 'exclusive', signal);
+  const numbers = instances(place);
+  const lock = sharing === 'shared' ? lockShared(place, numbers) : lockFree(place, numbers);
+  if (lock) return mountOf(lock);
+  if (sharing === 'locked' && numbers.length > 0) return undefined;
+  const number = (numbers.at(-1) ?? -1) + 1;
+  await makeInstance(place, number, key, seed, signal);
+  const made = tryLockFile(lockPath(place, number), sharing === 'shared' ? 'shared' : 'exclusive');
+  return made && mountOf(made);
+}
+
+function mountOf(lock: FileLock): CacheMount {
+  return { path: join(lock.path, '..', 'data'), [Symbol.dispose]: () => lock[Symbol.dispose]() };
+}
+
+function lockFree(place: string, numbers: readonly number[]): FileLock | undefined {
+  for (const number of numbers) {
+    const lock = tryLockFile(lockPath(place, number), 'exclusive');
+    if (lock) return lock;
+  }
+  return undefined;
+}
+
+/** One that others share already comes before a free one, so that all who share see the same. */
+function lockShared(place: string, numbers: readonly number[]): FileLock | undefined {
+  let free: number | undefined;
+  for (const number of numbers) {
+    const path = lockPath(place, number);
+    const exclusive = tryLockFile(path, 'exclusive');
+    if (exclusive) {
+      free ??= number;
+      exclusive[Symbol.dispose]();
+      continue;
+    }
+    const shared = tryLockFile(path, 'shared');
+    if (shared) return shared;
+  }
+  return free === undefined ? undefined : tryLockFile(lockPath(place, free), 'shared');
+}
+
+function instances(place: string): number[] {
+  return readdirSync(place)
+    .filter(name => /^[0-9]+$/.test(name))
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
+function lockPath(place: string, number: number): string {
+  return join(place, String(number), 'lock');
+}
+
+/** The directory appears whole or not at all. */
+async function makeInstance(
+  place: string,
+  number: number,
+  key: string,
+  seed: CacheSeed | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const temporary = join(place, `new-${randomUUID()}`);
+  try {
+    mkdirSync(join(temporary, 'data'), { recursive: true });
+    await seed?.fill(join(temporary, 'data'), signal);
+    writeFileSync(join(temporary, 'lock'), '');
+    writeFileSync(join(place, 'id'), key);
+    renameSync(temporary, join(place, String(number)));
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,16 @@
+import { ExitError } from '../../../host/runtime/exit-error.ts';
+import { goQuote } from '../../../plan/dockerfile/go-text.ts';
+
+/** A step's process did not succeed, or could not be started. `cause` is the runtime's error. */
+export class ExecError extends Error {
+  override readonly name = 'ExecError';
+  /** Absent when the process never ran. */
+  readonly exitCode?: number;
+
+  /** @param args The command of the step. */
+  constructor(args: readonly string[], cause: unknown) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    super(`process ${goQuote(args.join(' '))} did not complete successfully: ${reason}`, { cause });
+    if (cause instanceof ExitError) this.exitCode = cause.exitCode;
+  }
+}

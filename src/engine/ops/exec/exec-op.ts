@@ -1,0 +1,138 @@
+/** Runs exec ops: RUN. */
+import { stepEnvironment } from '../../../host/runtime/environment.ts';
+import type { NetworkMode, StepMeta, StepResources } from '../../../host/runtime/step.ts';
+import {
+  type ExecOp,
+  type LinuxResources,
+  type Meta,
+  NetMode,
+  SecurityMode,
+} from '../../../wire/proto/gen/pb/ops_pb.ts';
+import type { OpContext } from '../op-context.ts';
+import { InvalidOpError } from '../op-key.ts';
+import { type Ref, snapshotRef } from '../ref.ts';
+import { ExecError } from './exec-error.ts';
+import { type LogStream, logLimits, logStream } from './log-stream.ts';
+import { MissingSecretError, prepareStepMounts } from './step-mounts.ts';
+
+/** An exec op with what is said of it outside of its key. */
+export interface ExecRequest {
+  readonly op: ExecOp;
+  readonly resources: LinuxResources | undefined;
+  /** Digest of the vertex, which logs name. */
+  readonly vertex: string;
+}
+
+/**
+ * Runs an exec op to its end; one result for each output. What the process prints goes to the event sink. Whatever happens,
+ * mounts are gone and what was not committed is dropped when this returns.
+ *
+ * Throws {@link ExecError} when the process fails or cannot be started, `InvalidOpError`, `MissingSecretError`.
+ */
+export async function runExecOp(
+  { op, resources, vertex }: ExecRequest,
+  inputs: readonly Ref[],
+  context: OpContext,
+  signal: AbortSignal,
+): Promise<readonly Ref[]> {
+  const { meta } = op;
+  if (!meta) throw new InvalidOpError('invalid exec op with no meta');
+  await using cleanup = new AsyncDisposableStack();
+  const { rootfs, readonlyRootFs, mounts, outputs } = await prepareStepMounts(op, inputs, context, cleanup, signal);
+  const env = stepEnvironment({
+    env: meta.env,
+    secrets: await secretVariables(op, context, signal),
+    ...(meta.proxyEnv && { proxy: meta.proxyEnv }),
+  });
+  const { stdout, stderr } = outputStreams(vertex, context);
+  try {
+    await context.runtime.run({
+      rootfs,
+      meta: { ...stepMeta(meta, resources), env, readonlyRootFs },
+      mounts,
+      network: networkOf(op.network),
+      security: op.security === SecurityMode.INSECURE ? 'insecure' : 'sandbox',
+      stdout: chunk => stdout.write(chunk),
+      stderr: chunk => stderr.write(chunk),
+      signal,
+    });
+  } catch (cause) {
+    stdout.flush();
+    stderr.flush();
+    throw new ExecError(meta.args, cause);
+  }
+  const results: Ref[] = [];
+  for (const output of outputs) {
+    if ('ref' in output) results.push(output.ref);
+    else results.push(snapshotRef([...output.below, await output.active.commit(signal)]));
+  }
+  return results;
+}
+
+function outputStreams(
+  vertex: string,
+  { emit, now }: Pick<OpContext, 'emit' | 'now'>,
+): { readonly stdout: LogStream; readonly stderr: LogStream } {
+  const limits = logLimits(process.env);
+  const start = performance.now();
+  const stream = (number: 1 | 2) =>
+    logStream(
+      limits,
+      () => (performance.now() - start) / 1000,
+      data => emit({ kind: 'log', vertex, stream: number, data, timestamp: now() }),
+    );
+  return { stdout: stream(1), stderr: stream(2) };
+}
+
+async function secretVariables(
+  op: ExecOp,
+  { secrets }: Pick<OpContext, 'secrets'>,
+  signal: AbortSignal,
+): Promise<{ readonly name: string; readonly value: string }[]> {
+  const variables: { readonly name: string; readonly value: string }[] = [];
+  for (const { ID, name, optional } of op.secretenv) {
+    if (ID === '') throw new InvalidOpError(`secret ID missing for "${name}" environment variable`);
+    const data = await secrets.get(ID, signal);
+    if (!data && !optional) throw new MissingSecretError(`secret ${ID}: not found`);
+    variables.push({ name, value: data ? Buffer.from(data).toString('utf8') : '' });
+  }
+  return variables;
+}
+
+function stepMeta(meta: Meta, resources: LinuxResources | undefined): Omit<StepMeta, 'env'> {
+  return {
+    args: meta.args,
+    cwd: meta.cwd,
+    user: meta.user,
+    ...(meta.hostname !== '' && { hostname: meta.hostname }),
+    extraHosts: meta.extraHosts.map(({ Host, IP }) => ({ host: Host, ip: IP })),
+    ulimits: meta.ulimit.map(({ Name, Soft, Hard }) => ({ name: Name, soft: Number(Soft), hard: Number(Hard) })),
+    ...(meta.cgroupParent !== '' && { cgroupParent: meta.cgroupParent }),
+    ...(resources && { resources: stepResources(resources) }),
+    ...(meta.validExitCodes.length > 0 && { validExitCodes: meta.validExitCodes }),
+    removeMountStubsRecursive: meta.removeMountStubsRecursive,
+  };
+}
+
+function stepResources(resources: LinuxResources): StepResources {
+  return {
+    memory: Number(resources.memory),
+    memorySwap: Number(resources.memorySwap),
+    cpuShares: Number(resources.cpuShares),
+    cpuPeriod: Number(resources.cpuPeriod),
+    cpuQuota: Number(resources.cpuQuota),
+    cpusetCpus: resources.cpusetCpus,
+    cpusetMems: resources.cpusetMems,
+  };
+}
+
+function networkOf(mode: NetMode): NetworkMode {
+  switch (mode) {
+    case NetMode.HOST:
+      return 'host';
+    case NetMode.NONE:
+      return 'none';
+    default:
+      return 'default';
+  }
+}
