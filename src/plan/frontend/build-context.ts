@@ -13,7 +13,7 @@ import type { FrontendHost, SolvedFiles } from './host.ts';
 import type { FrontendOptions } from './options.ts';
 
 /** Something the plan needs that could not be fetched or read. */
-export class BuildContextError extends Error {
+class BuildContextError extends Error {
   override readonly name = 'BuildContextError';
 }
 

@@ -1,5 +1,5 @@
 /** A mode that `--chmod` cannot take. */
-export class ChmodError extends Error {
+class ChmodError extends Error {
   override readonly name = 'ChmodError';
 }
 

@@ -1,7 +1,7 @@
 import { canonicalIp } from './options.ts';
 
 /** A port that cannot be exposed. */
-export class PortError extends Error {
+class PortError extends Error {
   override readonly name = 'PortError';
 }
 

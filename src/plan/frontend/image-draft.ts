@@ -20,7 +20,7 @@ export interface ImageDraft {
   config: RunDraft;
 }
 
-export interface RunDraft {
+interface RunDraft {
   user: string;
   exposedPorts: Set<string> | undefined;
   env: Map<string, string>;
@@ -37,7 +37,7 @@ export interface RunDraft {
 }
 
 /** A config that is no image config. */
-export class ImageConfigParseError extends Error {
+class ImageConfigParseError extends Error {
   override readonly name = 'ImageConfigParseError';
 }
 
@@ -116,7 +116,8 @@ export function normalizeImagePlatform(image: ImageDraft): void {
   image.osFeatures = platform['os.features'];
 }
 
-function platformMembers({ os, architecture, variant, osVersion, osFeatures }: ImageDraft): Platform {
+/** The platform of a config, empty where it says nothing. */
+export function platformMembers({ os, architecture, variant, osVersion, osFeatures }: ImageDraft): Platform {
   return {
     os,
     architecture,

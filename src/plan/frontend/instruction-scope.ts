@@ -1,13 +1,10 @@
 import { ExpansionError, expandHeredoc, expandWords, type Lookups } from '../dockerfile/expand.ts';
-import type { Instruction } from '../dockerfile/instruction.ts';
-import { suggest } from '../dockerfile/suggest.ts';
+import type { Linter } from '../dockerfile/lint/linter.ts';
+import { lintVariables } from '../dockerfile/lint/plan-rules.ts';
 import type { Vertex } from '../llb/vertex.ts';
 import { expand, type PlanContext } from './plan-context.ts';
 import type { Command, StageState } from './stage.ts';
 import { upperCaseKeyword } from './step-name.ts';
-
-/** Arguments that never become variables. */
-export const HIDDEN_ARGS: ReadonlySet<string> = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_STAGE']);
 
 /** An instruction where it is planned. */
 export interface InstructionScope {
@@ -20,22 +17,18 @@ export interface InstructionScope {
   words(text: string): readonly string[];
   /** Expands an inline document. @throws ExpansionError */
   document(text: string): string;
-  /** Says what a build check found at the instruction. */
-  report(rule: string, message: string, lines?: Instruction['lines']): void;
+  readonly linter: Linter;
   /** Notes a step that the instruction becomes. */
   addStep(vertex: Vertex): void;
 }
 
 export function scopeOf(context: PlanContext, stage: StageState, command: Command): InstructionScope {
   const { instruction } = command;
-  const report = (rule: string, message: string, lines = instruction.lines) => {
-    context.lint.report(rule, message, lines, instruction.node.comments);
-  };
+  const linter = context.linter.withComments(instruction.node.comments);
   const checked = <Result extends Lookups>(result: Result): Result => {
-    for (const name of result.unset) {
-      if (HIDDEN_ARGS.has(name) || stage.args.some(arg => arg.key === name)) continue;
-      const near = suggest(name, [...stage.env.keys()], { caseSensitive: true });
-      report('UndefinedVar', `Usage of undefined variable '$${name}'${near ? ` (did you mean $${near}?)` : ''}`);
+    if (result.unset.size > 0) {
+      const declared = new Set(stage.args.map(({ key }) => key));
+      lintVariables(linter, instruction.lines, result.unset, { declared, names: stage.env.keys() });
     }
     return result;
   };
@@ -43,7 +36,7 @@ export function scopeOf(context: PlanContext, stage: StageState, command: Comman
     context,
     stage,
     command,
-    report,
+    linter,
     word: text => checked(expand(context, text, stage.env)).text,
     words: text => expandWords(text, stage.env, { escape: context.escapeChar }).words,
     document: text => checked(expandHeredoc(text, stage.env)).text,

@@ -17,7 +17,7 @@ import { type ImageDraft, imagePlatform, parseImage } from './image-draft.ts';
 import type { FrontendOptions } from './options.ts';
 
 /** A named context that cannot be used. Messages are those of BuildKit. */
-export class NamedContextError extends Error {
+class NamedContextError extends Error {
   override readonly name = 'NamedContextError';
 }
 

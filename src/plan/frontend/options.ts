@@ -9,7 +9,7 @@ export class FrontendOptionError extends Error {
   override readonly name = 'FrontendOptionError';
 }
 
-export type Network = 'sandbox' | 'host' | 'none';
+type Network = 'sandbox' | 'host' | 'none';
 
 /** What a client asks of the Dockerfile frontend, read from its option map (`--opt` of buildctl). */
 export interface FrontendOptions {
@@ -48,6 +48,7 @@ export function parseFrontendOptions(raw: ReadonlyMap<string, string>): Frontend
   if (parseGoBool(get('build-arg:BUILDKIT_DISABLE_FILEOP')) === true) {
     throw new FrontendOptionError('support for "BUILDKIT_DISABLE_FILEOP" build-arg was removed in BuildKit 0.11');
   }
+  checkCapabilities(get('frontend.caps'));
   const targetPlatforms = parsePlatforms(get('platform'));
   return {
     raw,
@@ -72,6 +73,18 @@ export function parseFrontendOptions(raw: ReadonlyMap<string, string>): Frontend
     cacheNamespace: get('build-arg:BUILDKIT_CACHE_MOUNT_NS'),
     localSessions: withPrefix(raw, 'local-sessionid:'),
   };
+}
+
+const CAPABILITIES: ReadonlySet<string> = new Set(
+  ['inputs', 'subrequests', 'contexts', 'gitquerystring'].map(name => `moby.buildkit.frontend.${name}`),
+);
+
+/** Refuses what a client needs of the frontend and this one lacks. */
+function checkCapabilities(list: string): void {
+  for (const entry of list.split(',').filter(Boolean)) {
+    const [name = ''] = entry.split('+');
+    if (!CAPABILITIES.has(name)) throw new FrontendOptionError(`unsupported frontend capability ${name}`);
+  }
 }
 
 function within<Value>(what: string, parse: () => Value): Value {

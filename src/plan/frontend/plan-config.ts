@@ -2,29 +2,37 @@ import { DockerfileError } from '../dockerfile/error.ts';
 import { goQuote } from '../dockerfile/go-text.ts';
 import type {
   ArgInstruction,
-  Command as CommandArguments,
+  CmdInstruction,
+  EntrypointInstruction,
   EnvInstruction,
   ExposeInstruction,
   HealthCheckInstruction,
   LabelInstruction,
   VolumeInstruction,
 } from '../dockerfile/instruction.ts';
+import {
+  lintExposedPort,
+  lintLegacyPairs,
+  lintSecretName,
+  lintShellForm,
+  lintUsedOnce,
+} from '../dockerfile/lint/plan-rules.ts';
 import { parseExposedPort } from './expose.ts';
 import { addHistory, formatDuration } from './history.ts';
-import { HIDDEN_ARGS, type InstructionScope } from './instruction-scope.ts';
+import type { InstructionScope } from './instruction-scope.ts';
 import { type StageState, setStageEnv } from './stage.ts';
 import { checkStopSignal } from './stop-signal.ts';
 
-const SECRET = /(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)/i;
-const NO_SECRET = /(?:_|^)(?:public|file|version)(?:_|$)/i;
+/** Arguments that never become variables. */
+const HIDDEN_ARGS: ReadonlySet<string> = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_STAGE']);
 
 /** ENV: for steps and for the image. */
-export function planEnv(scope: InstructionScope, { pairs, keyword }: EnvInstruction): void {
-  const { stage } = scope;
-  const expanded = pairs.map(({ key, value, legacy }) => ({ key: scope.word(key), value: scope.word(value), legacy }));
-  for (const { key, value, legacy } of expanded) {
-    if (legacy) reportLegacyPair(scope, keyword);
-    reportSecretName(scope, 'ENV', key);
+export function planEnv(scope: InstructionScope, env: EnvInstruction): void {
+  const { stage, linter } = scope;
+  const expanded = env.pairs.map(({ key, value }) => ({ key: scope.word(key), value: scope.word(value) }));
+  lintLegacyPairs(linter, env);
+  for (const { key, value } of expanded) {
+    lintSecretName(linter, 'ENV', key, env.lines);
     setStageEnv(stage, key, value);
     stage.image.config.env.set(key, value);
   }
@@ -35,11 +43,11 @@ export function planEnv(scope: InstructionScope, { pairs, keyword }: EnvInstruct
  * ARG: a build argument's value, else the default, else what is known of the name globally; for steps only, and over an ENV
  * before it.
  */
-export function planArg(scope: InstructionScope, { args }: ArgInstruction): void {
-  const { context, stage } = scope;
+export function planArg(scope: InstructionScope, { args, lines }: ArgInstruction): void {
+  const { context, stage, linter } = scope;
   const shown: string[] = [];
   for (const { key, value: written } of args) {
-    reportSecretName(scope, 'ARG', key);
+    lintSecretName(linter, 'ARG', key, lines);
     const value =
       context.buildArgs.get(key) ?? (written === undefined ? context.globalArgs.get(key) : scope.word(written));
     if (value !== undefined && !HIDDEN_ARGS.has(key)) setStageEnv(stage, key, value);
@@ -49,14 +57,12 @@ export function planArg(scope: InstructionScope, { args }: ArgInstruction): void
   noLayer(scope, `ARG ${shown.join(' ')}`);
 }
 
-export function planLabel(scope: InstructionScope, { pairs, keyword }: LabelInstruction): void {
+export function planLabel(scope: InstructionScope, label: LabelInstruction): void {
   const { config } = scope.stage.image;
   config.labels ??= new Map();
-  const expanded = pairs.map(({ key, value, legacy }) => ({ key: scope.word(key), value: scope.word(value), legacy }));
-  for (const { key, value, legacy } of expanded) {
-    if (legacy) reportLegacyPair(scope, keyword);
-    config.labels.set(key, value);
-  }
+  const expanded = label.pairs.map(({ key, value }) => ({ key: scope.word(key), value: scope.word(value) }));
+  lintLegacyPairs(scope.linter, label);
+  for (const { key, value } of expanded) config.labels.set(key, value);
   noLayer(scope, `LABEL${expanded.map(({ key, value }) => ` ${key}=${value}`).join('')}`);
 }
 
@@ -78,20 +84,12 @@ export function planVolume(scope: InstructionScope, { volumes }: VolumeInstructi
   noLayer(scope, `VOLUME [${expanded.join(' ')}]`);
 }
 
-export function planExpose(scope: InstructionScope, { ports: written }: ExposeInstruction): void {
+export function planExpose(scope: InstructionScope, { ports: written, lines }: ExposeInstruction): void {
   const { config } = scope.stage.image;
   const exposed: string[] = [];
-  for (const item of written.flatMap(word => scope.words(word))) {
-    const { ports, protocol, hasHost } = parseExposedPort(item);
-    if (protocol !== protocol.toLowerCase()) {
-      scope.report('ExposeProtoCasing', `Defined protocol '${item}' in EXPOSE instruction should be lowercase`);
-    }
-    if (hasHost) {
-      scope.report(
-        'ExposeInvalidFormat',
-        `EXPOSE instruction should not define an IP address or host-port mapping, found '${item}'`,
-      );
-    }
+  for (const text of written.flatMap(word => scope.words(word))) {
+    const { ports, protocol, hasHost } = parseExposedPort(text);
+    lintExposedPort(scope.linter, { text, protocol, hasHost }, lines);
     exposed.push(...ports);
   }
   config.exposedPorts ??= new Set();
@@ -116,18 +114,21 @@ export function planMaintainer(scope: InstructionScope, maintainer: string): voi
   noLayer(scope, `MAINTAINER ${maintainer}`);
 }
 
-export function planCmd(scope: InstructionScope, command: CommandArguments, keyword: string): void {
-  reportRepeated(scope, 'cmd', keyword);
-  const args = commandOf(scope, command, keyword);
-  scope.stage.image.config.cmd = args;
-  scope.stage.image.config.argsEscaped = true;
+export function planCmd(scope: InstructionScope, cmd: CmdInstruction): void {
+  const { stage, linter } = scope;
+  lintUsedOnce(linter, cmd, stage.lastOf.cmd);
+  stage.lastOf.cmd = cmd.lines;
+  const args = commandOf(scope, cmd);
+  stage.image.config.cmd = args;
+  stage.image.config.argsEscaped = true;
   noLayer(scope, `CMD ${quoted(args)}`);
 }
 
-export function planEntrypoint(scope: InstructionScope, command: CommandArguments, keyword: string): void {
-  const { stage } = scope;
-  reportRepeated(scope, 'entrypoint', keyword);
-  const args = commandOf(scope, command, keyword);
+export function planEntrypoint(scope: InstructionScope, entrypoint: EntrypointInstruction): void {
+  const { stage, linter } = scope;
+  lintUsedOnce(linter, entrypoint, stage.lastOf.entrypoint);
+  stage.lastOf.entrypoint = entrypoint.lines;
+  const args = commandOf(scope, entrypoint);
   stage.image.config.entrypoint = args;
   // An inherited command was meant for the inherited entry point.
   if (stage.lastOf.cmd === undefined) stage.image.config.cmd = undefined;
@@ -135,9 +136,11 @@ export function planEntrypoint(scope: InstructionScope, command: CommandArgument
 }
 
 export function planHealthCheck(scope: InstructionScope, check: HealthCheckInstruction): void {
-  reportRepeated(scope, 'healthcheck', check.keyword);
+  const { stage, linter } = scope;
+  lintUsedOnce(linter, check, stage.lastOf.healthcheck);
+  stage.lastOf.healthcheck = check.lines;
   const { test, interval, timeout, startPeriod, startInterval, retries } = check;
-  scope.stage.image.config.healthcheck = {
+  stage.image.config.healthcheck = {
     Test: test,
     Interval: interval,
     Timeout: timeout,
@@ -145,8 +148,15 @@ export function planHealthCheck(scope: InstructionScope, check: HealthCheckInstr
     StartInterval: startInterval,
     Retries: retries,
   };
-  const times = `Interval:${formatDuration(interval)} Timeout:${formatDuration(timeout)} StartPeriod:${formatDuration(startPeriod)} StartInterval:${formatDuration(startInterval)}`;
-  noLayer(scope, `HEALTHCHECK {Test:[${test.join(' ')}] ${times} Retries:${retries}}`);
+  const shown = [
+    `Test:[${test.join(' ')}]`,
+    `Interval:${formatDuration(interval)}`,
+    `Timeout:${formatDuration(timeout)}`,
+    `StartPeriod:${formatDuration(startPeriod)}`,
+    `StartInterval:${formatDuration(startInterval)}`,
+    `Retries:${retries}`,
+  ];
+  noLayer(scope, `HEALTHCHECK {${shown.join(' ')}}`);
 }
 
 /** A command in the shell form behind the shell in force. */
@@ -156,15 +166,10 @@ export function withShell({ image }: StageState, text: string): string[] {
   return image.os === 'windows' ? ['cmd', '/S', '/C', text] : ['/bin/sh', '-c', text];
 }
 
-function commandOf(scope: InstructionScope, { args, shellForm }: CommandArguments, keyword: string): readonly string[] {
-  if (!shellForm) return args;
-  if (scope.stage.image.config.shell.length === 0) {
-    scope.report(
-      'JSONArgsRecommended',
-      `JSON arguments recommended for ${keyword} to prevent unintended behavior related to OS signals`,
-    );
-  }
-  return withShell(scope.stage, args.join(' '));
+function commandOf(scope: InstructionScope, command: CmdInstruction | EntrypointInstruction): readonly string[] {
+  if (!command.shellForm) return command.args;
+  if (scope.stage.image.config.shell.length === 0) lintShellForm(scope.linter, command);
+  return withShell(scope.stage, command.args.join(' '));
 }
 
 function quoted(args: readonly string[]): string {
@@ -173,32 +178,4 @@ function quoted(args: readonly string[]): string {
 
 function noLayer({ context, stage }: InstructionScope, text: string): void {
   addHistory(context, stage, text, 'no layer');
-}
-
-function reportLegacyPair(scope: InstructionScope, keyword: string): void {
-  scope.report(
-    'LegacyKeyValueFormat',
-    `"${keyword} key=value" should be used instead of legacy "${keyword} key value" format`,
-  );
-}
-
-function reportSecretName(scope: InstructionScope, instruction: 'ARG' | 'ENV', key: string): void {
-  if (!SECRET.test(key) || NO_SECRET.test(key)) return;
-  scope.report(
-    'SecretsUsedInArgOrEnv',
-    `Do not use ARG or ENV instructions for sensitive data (${instruction} "${key}")`,
-  );
-}
-
-/** Reports the instruction that this one makes void, and notes this one. */
-function reportRepeated(scope: InstructionScope, what: keyof StageState['lastOf'], keyword: string): void {
-  const { lastOf } = scope.stage;
-  const before = lastOf[what];
-  lastOf[what] = scope.command.instruction.lines;
-  if (before === undefined) return;
-  scope.report(
-    'MultipleInstructionsDisallowed',
-    `Multiple ${keyword} instructions should not be used in the same stage because only the last one will be used`,
-    before,
-  );
 }

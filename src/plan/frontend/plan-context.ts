@@ -2,11 +2,11 @@ import type { PatternMatcher } from '../../wire/fsutil/patterns.ts';
 import type { Platform } from '../../wire/oci/descriptor.ts';
 import { type ExpandedWord, expandWord, type Variables } from '../dockerfile/expand.ts';
 import type { Instruction, StagedFile } from '../dockerfile/instruction.ts';
+import type { Linter } from '../dockerfile/lint/linter.ts';
 import type { Edge, ProxyEnv, Vertex } from '../llb/index.ts';
 import type { BuildContext } from './build-context.ts';
 import type { FrontendHost } from './host.ts';
 import type { FrontendOptions } from './options.ts';
-import type { PlanLint } from './plan-lint.ts';
 import type { StageState } from './stage.ts';
 
 /** What planning for one platform has at hand. */
@@ -26,16 +26,18 @@ export interface PlanContext {
   readonly globalArgs: Map<string, string>;
   /** Seconds since 1970 that things are dated with. */
   readonly epoch: number | undefined;
+  /** Names of the arguments that exist globally, with or without a value. */
+  readonly knownArgs: readonly string[];
   readonly proxy: ProxyEnv | undefined;
   readonly stages: StageTable;
-  readonly lint: PlanLint;
+  readonly linter: Linter;
+  /** Plan also what the target does not need: for a check of the whole file. */
+  readonly allStages: boolean;
   readonly signal: AbortSignal;
   /** The build context, once instructions are planned. */
   contextEdge: Edge | undefined;
   /** The patterns of files that the context lacks, once instructions are planned; undefined without any. */
   ignoreMatcher: PatternMatcher | undefined;
-  /** Whether a pattern leaves out all that is in the root of the context. */
-  ignoresEverything: boolean;
   /** What instructions became, in the order in which they were planned. */
   readonly steps: InstructionStep[];
 }

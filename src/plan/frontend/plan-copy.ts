@@ -1,6 +1,7 @@
 import { cleanPath } from '../../wire/fsutil/go-path.ts';
 import { DockerfileError } from '../dockerfile/error.ts';
 import type { AddInstruction, CopyInstruction, FileArguments } from '../dockerfile/instruction.ts';
+import { lintIgnoredSource } from '../dockerfile/lint/plan-rules.ts';
 import { type Copy, type FileAction, fileVertex } from '../llb/file.ts';
 import { mergeEdges } from '../llb/merge.ts';
 import type { Edge, VertexOptions } from '../llb/vertex.ts';
@@ -141,9 +142,12 @@ function copyOf(
     const unpack = remote.isDownload && kind.unpack === true;
     return { kind: 'copy', from: remote.edge, src: remote.path, ...(unpack ? { attemptUnpack: true } : {}) };
   }
-  const { context, stage } = scope;
+  const { context, stage, command, linter } = scope;
   const { os } = stage.platform ?? context.targetPlatform;
-  if (from === context.contextEdge) reportIgnored(scope, source, kind.keyword);
+  if (command.sources.length === 0) {
+    const { lines } = command.instruction;
+    lintIgnoredSource(linter, { kind: kind.keyword, lines }, source, context.ignoreMatcher);
+  }
   const { src, includePatterns, requiredPaths } = kind.parents ? splitAtPivot(source, os) : { src: source };
   return {
     kind: 'copy',
@@ -174,15 +178,4 @@ function splitAtPivot(source: string, os: string) {
 
 function hasWildcard(text: string): boolean {
   return /^(?:[^\\*?[]|\\.)*[*?[]/s.test(text);
-}
-
-function reportIgnored({ context, report }: InstructionScope, source: string, keyword: FileKind['keyword']): void {
-  const { ignoreMatcher: matcher } = context;
-  if (matcher === undefined || matcher.hasExceptions) return;
-  const path = cleanPath(source);
-  // The root of the context is left out only by patterns that leave everything out.
-  if ((path === '.' || path === '/') && !context.ignoresEverything) return;
-  if (!matcher.matches(path)) return;
-  const verb = keyword === 'ADD' ? 'Add' : 'Copy';
-  report('CopyIgnoredFile', `Attempting to ${verb} file "${path}" that is excluded by .dockerignore`);
 }

@@ -1,27 +1,31 @@
 /** The Dockerfile frontend: from the options of a client to one build graph and image config per platform. */
-import type { Platform } from '../../wire/oci/descriptor.ts';
 import type { Digest } from '../../wire/oci/digest.ts';
-import { formatPlatformAll, normalizePlatform } from '../../wire/oci/platform.ts';
 import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
+import { detectCheck } from '../dockerfile/directive.ts';
 import { DockerfileError } from '../dockerfile/error.ts';
-import type { StagedFile } from '../dockerfile/instruction.ts';
+import { type CheckOptions, CheckOptionsError, parseCheckOptions } from '../dockerfile/lint/check-options.ts';
+import { createLinter, type Linter, type LintWarning, lintErrorMessage } from '../dockerfile/lint/linter.ts';
+import { lintContinuations, lintObserver, lintStages } from '../dockerfile/lint/parse-rules.ts';
 import { parseFile } from '../dockerfile/parse-file.ts';
 import { parseStages } from '../dockerfile/parse-stages.ts';
-import type { LineRange } from '../dockerfile/source.ts';
-import { marshalGraph } from '../llb/definition.ts';
+import { loadDefinition } from '../llb/load.ts';
 import type { SourceMap } from '../llb/vertex.ts';
 import { type BuildContext, loadBuildContext } from './build-context.ts';
-import { resolveEpoch } from './epoch.ts';
-import { globalArgs, predefinedArgs, proxyFrom } from './global-args.ts';
 import type { FrontendHost } from './host.ts';
-import { formatImage, type ImageDraft, normalizeImagePlatform } from './image-draft.ts';
-import { type FrontendOptions, parseFrontendOptions } from './options.ts';
-import type { PlanContext } from './plan-context.ts';
-import type { PlanLint } from './plan-lint.ts';
-import { planStages } from './plan-stages.ts';
-import { resolveBases } from './resolve-bases.ts';
+import { FrontendOptionError, parseFrontendOptions } from './options.ts';
+import { type ParsedBuild, type PlatformPlan, planPlatform, planTarget } from './plan-platform.ts';
 import { withResolveCache } from './resolve-cache.ts';
-import { buildStageGraph } from './stage-graph.ts';
+
+export type { PlannedStep, PlatformPlan } from './plan-platform.ts';
+
+const CHECK_ARGUMENT = 'BUILDKIT_DOCKERFILE_CHECK';
+
+/** The file that is planned, and the graph that loaded it. */
+export interface LoadedDockerfile extends SourceMap {
+  readonly definition: Definition;
+  /** The step that loaded it: warnings belong to it. */
+  readonly vertex: Digest;
+}
 
 /** What a Dockerfile comes to. */
 export interface DockerfilePlan {
@@ -29,33 +33,9 @@ export interface DockerfilePlan {
   readonly platforms: readonly PlatformPlan[];
   /** Whether the result is keyed by platform. */
   readonly isMultiPlatform: boolean;
-  /** The file that was planned, and the graph that loaded it. */
-  readonly dockerfile: SourceMap & { readonly definition: Definition };
-}
-
-/** The result for one platform. */
-export interface PlatformPlan {
-  /** `linux/arm64`: how results are keyed. */
-  readonly id: string;
-  readonly platform: Platform;
-  readonly definition: Definition;
-  /** JSON; diffIDs and times are those of the base still. */
-  readonly imageConfig: string;
-  /** The config of the base image as it was looked up; nothing for scratch. */
-  readonly baseImageConfig: string | undefined;
-  /** Seconds since 1970. */
-  readonly sourceDateEpoch: number | undefined;
-  readonly steps: readonly PlannedStep[];
-}
-
-/** A vertex that an instruction became. A linked copy is two: the copy and what merges it. */
-export interface PlannedStep {
-  /** The name of the stage, or `stage-<i>`; empty for an only stage. */
-  readonly stage: string;
-  readonly lines: LineRange;
-  /** The instruction as written, continuation lines joined. */
-  readonly text: string;
-  readonly digest: Digest;
+  readonly dockerfile: LoadedDockerfile;
+  /** What build checks found, once for all platforms. */
+  readonly warnings: readonly LintWarning[];
 }
 
 /**
@@ -69,117 +49,107 @@ export async function planDockerfile(
   rawOptions: ReadonlyMap<string, string>,
   signal: AbortSignal,
 ): Promise<DockerfilePlan> {
-  const options = parseFrontendOptions(rawOptions);
-  // What is still under way when planning fails is not needed.
+  return withFile(host, rawOptions, signal, async loaded => {
+    const warnings: LintWarning[] = [];
+    const linter = createLinter(loaded.checks, warning => warnings.push(warning));
+    const build = parseBuild(loaded, linter);
+    const { targetPlatforms, multiPlatform } = build.options;
+    const targets = targetPlatforms.length === 0 ? [undefined] : targetPlatforms;
+    const platforms = await Promise.all(
+      targets.map((target, i) => planPlatform(build, target, i === 0 ? linter : silent)),
+    );
+    failOnWarnings(loaded.checks, warnings);
+    return { platforms, isMultiPlatform: multiPlatform, dockerfile: loaded.dockerfile, warnings };
+  });
+}
+
+/** What a check of a Dockerfile found. */
+export interface DockerfileCheck {
+  readonly dockerfile: LoadedDockerfile;
+  readonly warnings: readonly LintWarning[];
+  /** What ended the check before its end. */
+  readonly error: Error | undefined;
+}
+
+/**
+ * Looks a Dockerfile over without building it: all stages, unless a target is given. Throws what {@link planDockerfile}
+ * throws while it reads the file.
+ */
+export async function checkDockerfile(
+  host: FrontendHost,
+  rawOptions: ReadonlyMap<string, string>,
+  signal: AbortSignal,
+): Promise<DockerfileCheck> {
+  return withFile(host, rawOptions, signal, async loaded => {
+    const warnings: LintWarning[] = [];
+    const linter = createLinter(loaded.checks, warning => warnings.push(warning));
+    let found: Error | undefined;
+    try {
+      const build = parseBuild(loaded, linter);
+      await planTarget(build, undefined, linter, build.options.target === '' ? 'all stages' : 'what the target needs');
+      failOnWarnings(loaded.checks, warnings);
+    } catch (error) {
+      signal.throwIfAborted();
+      found = error instanceof Error ? error : new Error(String(error));
+    }
+    return { dockerfile: loaded.dockerfile, warnings, error: found };
+  });
+}
+
+interface LoadedFile {
+  readonly host: FrontendHost;
+  readonly options: ParsedBuild['options'];
+  readonly source: BuildContext;
+  readonly dockerfile: LoadedDockerfile;
+  readonly checks: CheckOptions;
+  readonly signal: AbortSignal;
+}
+
+/** Reads the file and has `work` done with it; what is still under way when that fails is stopped. */
+async function withFile<Result>(
+  host: FrontendHost,
+  rawOptions: ReadonlyMap<string, string>,
+  signal: AbortSignal,
+  work: (file: LoadedFile) => Promise<Result>,
+): Promise<Result> {
   const abort = new AbortController();
   const linked = AbortSignal.any([signal, abort.signal]);
   try {
+    const options = parseFrontendOptions(rawOptions);
+    const given = options.buildArgs.get(CHECK_ARGUMENT);
+    const checksGiven = given === undefined ? undefined : readChecks(given, `build-arg:${CHECK_ARGUMENT}`);
     const source = await loadBuildContext(host, options, linked);
-    const file = parseFile(source.dockerfile.data);
-    const staged = parseStages(file);
-    if (staged.stages.length === 0) throw new DockerfileError('dockerfile contains no stages to build', []);
-    const cachedHost = withResolveCache(host, linked);
-    const shared = { host: cachedHost, options, source, file: staged, escapeChar: file.escape, signal: linked };
-    const targets = options.targetPlatforms.length === 0 ? [undefined] : options.targetPlatforms;
-    const platforms = await Promise.all(targets.map(target => planPlatform(shared, target)));
-    return { platforms, isMultiPlatform: options.multiPlatform, dockerfile: source.dockerfile };
+    const { data, definition } = source.dockerfile;
+    const checks = checksGiven ?? readChecks(detectCheck(new TextDecoder().decode(data))?.value ?? '', 'check options');
+    const dockerfile = { ...source.dockerfile, vertex: loadDefinition(definition).head.vertex.digest };
+    const cached = withResolveCache(host, linked);
+    return await work({ host: cached, options, source, dockerfile, checks, signal: linked });
   } catch (error) {
     abort.abort();
     throw error;
   }
 }
 
-interface Shared {
-  readonly host: FrontendHost;
-  readonly options: FrontendOptions;
-  readonly source: BuildContext;
-  readonly file: StagedFile;
-  readonly escapeChar: string;
-  readonly signal: AbortSignal;
-}
-
-async function planPlatform(shared: Shared, wanted: Platform | undefined): Promise<PlatformPlan> {
-  const context = await makeContext(shared, wanted);
-  const { host, targetPlatform } = context;
-  const target = buildStageGraph(context);
-  const needed = await resolveBases(context, target, false);
-  await planStages(context, needed, target);
-  finishImage(context, target.image);
-  const { definition, digests } = marshalGraph(target.edge, {
-    platform: targetPlatform,
-    supports: capability => host.supports(capability),
-  });
-  const platform = exportPlatform(wanted ?? context.buildPlatform, target.image);
-  return {
-    id: formatPlatformAll(normalizePlatform(wanted ?? context.buildPlatform)),
-    platform,
-    definition,
-    imageConfig: formatImage(target.image),
-    baseImageConfig: target.baseImage === undefined ? undefined : formatImage(target.baseImage),
-    sourceDateEpoch: context.epoch,
-    steps: context.steps.flatMap(({ stage, instruction, vertex }) => {
-      const digest = digests.get(vertex);
-      return digest === undefined
-        ? []
-        : [{ stage: stage.shownName, lines: instruction.lines, text: instruction.source, digest }];
-    }),
-  };
-}
-
-async function makeContext(shared: Shared, wanted: Platform | undefined): Promise<PlanContext> {
-  const { host, options, file, escapeChar } = shared;
-  const [buildPlatform] = host.buildPlatforms;
-  const targetPlatform = wanted ?? buildPlatform;
-  const buildArgs = new Map(options.buildArgs);
-  const targetStage = options.target || file.stages.at(-1)?.name || '';
-  const predefined = predefinedArgs(buildPlatform, targetPlatform, targetStage, buildArgs);
-  const args = globalArgs(predefined, file.metaArgs, buildArgs, escapeChar);
-  const epoch = await resolveEpoch({ ...shared, buildArgs, globalArgs: args });
-  return {
-    ...shared,
-    buildPlatform,
-    targetPlatform,
-    isTargetImplicit: wanted === undefined,
-    buildArgs,
-    globalArgs: args,
-    epoch,
-    proxy: proxyFrom(buildArgs),
-    stages: { all: [], byName: new Map() },
-    lint: silent,
-    contextEdge: undefined,
-    ignoreMatcher: undefined,
-    ignoresEverything: false,
-    steps: [],
-  };
-}
-
-const silent: PlanLint = { report: () => undefined };
-
-/** What the whole build says about the image: labels of the client, and the platform that was asked for. */
-function finishImage({ options, targetPlatform, isTargetImplicit }: PlanContext, image: ImageDraft): void {
-  if (options.labels.size > 0) image.config.labels = new Map([...(image.config.labels ?? []), ...options.labels]);
-  if (!isTargetImplicit) {
-    const { os, architecture, variant } = targetPlatform;
-    const same = os === image.os && architecture === image.architecture;
-    image.os = os;
-    image.architecture = architecture;
-    if (variant !== undefined || !same) image.variant = variant ?? '';
-    const version = targetPlatform['os.version'];
-    if (version !== undefined || !same) image.osVersion = version ?? '';
-    image.osFeatures = targetPlatform['os.features'] ?? image.osFeatures;
+function readChecks(text: string, origin: string): CheckOptions {
+  try {
+    return parseCheckOptions(text);
+  } catch (cause) {
+    if (!(cause instanceof CheckOptionsError)) throw cause;
+    throw new FrontendOptionError(`failed to parse ${origin}: ${cause.message}`, { cause });
   }
-  normalizeImagePlatform(image);
 }
 
-/** The platform that the result is said to be for: on windows with the version of the base image. */
-function exportPlatform(wanted: Platform, image: ImageDraft): Platform {
-  const platform = normalizePlatform(wanted);
-  if (platform.os !== 'windows' || image.os !== 'windows') return platform;
-  const version = platform['os.version'] ?? image.osVersion;
-  const features = platform['os.features'] ?? image.osFeatures;
-  return normalizePlatform({
-    ...platform,
-    ...(version === '' ? {} : { 'os.version': version }),
-    ...(features === undefined ? {} : { 'os.features': features }),
-  });
+function parseBuild({ host, options, source, signal }: LoadedFile, linter: Linter): ParsedBuild {
+  const parsed = parseFile(source.dockerfile.data);
+  lintContinuations(linter, parsed);
+  const file = parseStages(parsed, lintObserver(linter));
+  lintStages(linter, file.stages);
+  return { host, options, source, file, escapeChar: parsed.escape, signal };
+}
+
+const silent: Linter = { report: () => undefined, withComments: () => silent };
+
+/** With `error=true` a warning is an error. */
+function failOnWarnings({ error }: CheckOptions, warnings: readonly LintWarning[]): void {
+  if (error && warnings.length > 0) throw new DockerfileError(lintErrorMessage(warnings), []);
 }

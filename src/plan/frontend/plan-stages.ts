@@ -34,14 +34,11 @@ export async function planStages(
   target: StageState,
 ): Promise<void> {
   const patterns = await context.source.ignorePatterns(context.signal);
-  if (patterns.length > 0) {
-    context.ignoreMatcher = compilePatterns(patterns);
-    context.ignoresEverything = patterns.some(pattern => ['*', '**', '**/*'].includes(pattern));
-  }
+  if (patterns.length > 0) context.ignoreMatcher = compilePatterns(patterns);
   const wanted = new Set<string>();
   context.contextEdge = context.source.mainContext(patterns, () => followPathsOf(wanted, compareBytewise));
   for (const stage of context.stages.all) {
-    if (!needed.has(stage) || stage.isPlanned) continue;
+    if (!context.allStages && (!needed.has(stage) || stage.isPlanned)) continue;
     planStage(context, stage);
     for (const path of stage.contextPaths) wanted.add(path);
   }
@@ -81,13 +78,13 @@ function planInstruction(scope: InstructionScope): void {
       planArg(scope, instruction);
       break;
     case 'CMD':
-      planCmd(scope, instruction, instruction.keyword);
+      planCmd(scope, instruction);
       break;
     case 'COPY':
       planCopy(scope, instruction);
       break;
     case 'ENTRYPOINT':
-      planEntrypoint(scope, instruction, instruction.keyword);
+      planEntrypoint(scope, instruction);
       break;
     case 'ENV':
       planEnv(scope, instruction);

@@ -1,3 +1,4 @@
+import { lintRelativeWorkdir } from '../dockerfile/lint/plan-rules.ts';
 import { fileVertex } from '../llb/file.ts';
 import { addHistory } from './history.ts';
 import { displayText, type InstructionScope } from './instruction-scope.ts';
@@ -22,12 +23,8 @@ export function planWorkdir(scope: InstructionScope, written: string): void {
   const { context, stage, command } = scope;
   const path = scope.word(written);
   const platform = stage.platform ?? context.targetPlatform;
-  if (!stage.hasWorkdir && !isAbsolute(path, platform.os)) {
-    scope.report(
-      'WorkdirRelativePath',
-      `Relative workdir "${path}" can have unexpected results if the base image changes`,
-    );
-  }
+  if (!stage.hasWorkdir && !isAbsolute(path, platform.os))
+    lintRelativeWorkdir(scope.linter, path, command.instruction.lines);
   stage.hasWorkdir = true;
   const dir = setWorkdir(context, stage, path);
   if (dir !== '/') {

@@ -8,10 +8,11 @@ import {
   withDigest,
 } from '../../wire/oci/reference.ts';
 import { DockerfileError, withLocation } from '../dockerfile/error.ts';
+import { lintBasePlatform } from '../dockerfile/lint/plan-rules.ts';
 import { withSuggestion } from '../dockerfile/suggest.ts';
 import { compareBytewise } from '../llb/order.ts';
 import { imageSource } from '../llb/source.ts';
-import { cloneImage, emptyImage, type ImageDraft, imagePlatform, parseImage } from './image-draft.ts';
+import { cloneImage, emptyImage, type ImageDraft, imagePlatform, parseImage, platformMembers } from './image-draft.ts';
 import { findNamedContext, loadNamedContext } from './named-context.ts';
 import type { PlanContext } from './plan-context.ts';
 import { followPathsOf, inherit, locationOf, reachableFrom, type StageState } from './stage.ts';
@@ -31,14 +32,10 @@ export const COMMAND_KEY = 'com.docker.dockerfile.v1.command';
  * Looks up the base images of the stages that the target needs, all at once, and again when what they left for ONBUILD
  * needs more. Returns the needed stages. Throws DockerfileError.
  */
-export async function resolveBases(
-  context: PlanContext,
-  target: StageState,
-  allStages: boolean,
-): Promise<Set<StageState>> {
+export async function resolveBases(context: PlanContext, target: StageState): Promise<Set<StageState>> {
   for (;;) {
     const reachable = reachableFrom(target);
-    await resolveRound(context, stage => allStages || reachable.has(stage));
+    await resolveRound(context, stage => context.allStages || reachable.has(stage));
     let hasNewNeeds = false;
     // A stage inherits from its parent, so parents come first.
     for (const stage of context.stages.all.filter(one => reachable.has(one))) {
@@ -120,7 +117,7 @@ async function resolveBaseOf(context: PlanContext, stage: StageState, isNeeded: 
     stage.platform === undefined && context.isTargetImplicit ? detectPlatform(context, image, platform) : platform;
   if (hasLayers(image)) {
     setFrom(context, stage, found);
-    checkPlatform(context, stage, written, found);
+    lintBasePlatform(context.linter, { name: written, lines: stage.lines }, found, platformMembers(image));
   } else {
     stage.platform = found;
   }
@@ -201,16 +198,4 @@ function detectPlatform(context: PlanContext, image: ImageDraft, wanted: Platfor
 function hasLayers(image: ImageDraft): boolean {
   const { diffIDs } = image.rootfs;
   return (diffIDs !== undefined && diffIDs.length > 0) || image.history.some(entry => !entry.empty_layer);
-}
-
-function checkPlatform({ lint }: PlanContext, stage: StageState, base: string, wanted: Platform): void {
-  const { image } = stage;
-  if (image.os === wanted.os && image.architecture === wanted.architecture) return;
-  const pulled: Platform = imagePlatform(image) ?? { os: image.os, architecture: image.architecture };
-  const [actual, expected] = [pulled, wanted].map(one => formatPlatformAll(normalizePlatform(one)));
-  lint.report(
-    'InvalidBaseImagePlatform',
-    `Base image ${base} was pulled with platform "${actual}", expected "${expected}" for current build`,
-    stage.lines,
-  );
 }

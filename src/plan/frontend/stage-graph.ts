@@ -3,6 +3,8 @@ import { PlatformError, parsePlatform } from '../../wire/oci/platform.ts';
 import { DockerfileError, withLocation } from '../dockerfile/error.ts';
 import { expandWord } from '../dockerfile/expand.ts';
 import type { Instruction, Stage } from '../dockerfile/instruction.ts';
+import type { Linter } from '../dockerfile/lint/linter.ts';
+import { lintFromArgs, lintPlatformFlag } from '../dockerfile/lint/plan-rules.ts';
 import { parseTrigger } from '../dockerfile/parse-stages.ts';
 import { withSuggestion } from '../dockerfile/suggest.ts';
 import { compareBytewise } from '../llb/order.ts';
@@ -32,9 +34,10 @@ export function buildStageGraph(context: PlanContext): StageState {
 
 function addFileStage(context: PlanContext, stage: Stage, index: number): void {
   const { lines, name, instructions, source } = stage;
-  const base = located(lines, () => expandBase(context, stage));
+  const linter = context.linter.withComments(stage.node.comments);
+  const base = located(lines, () => expandBase(context, stage, linter));
   const state = newStage({ name, base, instructions, lines, source, isImageOnly: false, shownName: name });
-  state.platform = stage.platform === '' ? undefined : parseStagePlatform(context, stage);
+  state.platform = stage.platform === '' ? undefined : parseStagePlatform(context, stage, linter);
   if (name !== '') {
     state.namedContext = findNamedContext(
       context.host,
@@ -60,15 +63,17 @@ function isStep({ kind }: Instruction): boolean {
   return kind === 'ADD' || kind === 'COPY' || kind === 'RUN' || kind === 'WORKDIR';
 }
 
-function expandBase(context: PlanContext, stage: Stage): string {
-  const { text } = expand(context, stage.base, context.globalArgs);
+function expandBase(context: PlanContext, stage: Stage, linter: Linter): string {
+  const { text, unset } = expand(context, stage.base, context.globalArgs);
+  lintFromArgs(linter, stage.lines, unset, context.knownArgs);
   if (text === '') throw new DockerfileError(`base name (${stage.base}) should not be blank`, []);
   return text;
 }
 
-function parseStagePlatform(context: PlanContext, { platform: written, lines }: Stage): Platform {
+function parseStagePlatform(context: PlanContext, stage: Stage, linter: Linter): Platform {
   const { globalArgs } = context;
-  const { text, unset } = located(lines, () => {
+  const { platform: written, lines } = stage;
+  const word = located(lines, () => {
     try {
       return expand(context, written, globalArgs);
     } catch (cause) {
@@ -76,6 +81,9 @@ function parseStagePlatform(context: PlanContext, { platform: written, lines }: 
       throw new DockerfileError(`failed to process arguments for platform : ${message}`, [], { cause });
     }
   });
+  const { text, unset } = word;
+  lintFromArgs(linter, lines, unset, context.knownArgs);
+  lintPlatformFlag(linter, stage, word, globalArgs.get('TARGETPLATFORM'));
   const suggest = (message: string) => {
     for (const name of unset) {
       const suggested = withSuggestion(message, name, [...globalArgs.keys()]);

@@ -14,7 +14,7 @@ export interface Command {
 }
 
 /** An argument that a stage declared, with its value if it got one. */
-export interface DeclaredArg {
+interface DeclaredArg {
   readonly key: string;
   readonly value: string | undefined;
 }

@@ -1,5 +1,5 @@
 /** A signal that does not exist. */
-export class SignalError extends Error {
+class SignalError extends Error {
   override readonly name = 'SignalError';
 }
 

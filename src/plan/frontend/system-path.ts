@@ -1,7 +1,7 @@
 import { cleanPath } from '../../wire/fsutil/go-path.ts';
 
 /** A path that the platform of a stage does not allow. */
-export class SystemPathError extends Error {
+class SystemPathError extends Error {
   override readonly name = 'SystemPathError';
 }
 
@@ -28,7 +28,7 @@ export function isAbsolute(path: string, os: string): boolean {
 export function joinPath(parent: string, path: string, os: string, keepSlash: boolean): string {
   const written = toSlash(path, os);
   const above = rooted(within(() => withoutDrive(toSlash(parent === '' ? '/' : parent, os), os, keepSlash)));
-  let joined = withoutDrive(written === '' ? above : written, os, keepSlash);
+  let joined = within(() => withoutDrive(written === '' ? above : written, os, keepSlash));
   if (!joined.startsWith('/')) joined = cleanPath(`${above}/${joined}`);
   if (!keepSlash) return joined;
   if (written.endsWith('/')) return joined.endsWith('/') ? joined : `${joined}/`;

@@ -14,7 +14,7 @@ import { collectSources } from './source-map.ts';
 import type { Edge, EncodeContext, EncodedVertex, GraphOptions, Vertex, VertexOptions } from './vertex.ts';
 
 /** Key of a description: what progress shows. */
-export const CUSTOM_NAME = 'llb.customname';
+const CUSTOM_NAME = 'llb.customname';
 
 /** A graph in the form in which it travels. */
 export interface MarshalledGraph {

@@ -4,6 +4,7 @@ export { type MarshalledGraph, marshalGraph } from './definition.ts';
 export type { Device, ExecSpec, ExtraHost, Mount, ProxyEnv, Secret, Ssh, Ulimit } from './exec.ts';
 export type { Copy, FileAction, FileChain, MakeDirectory, MakeFile, Owner, Remove, Symlink } from './file.ts';
 export { definitionEdge } from './from-definition.ts';
+export { GitUrlError } from './git-url.ts';
 export { DefinitionError, type LoadedEdge, type LoadedGraph, type LoadedVertex, loadDefinition } from './load.ts';
 export { MarshalError, marshalMessage } from './marshal.ts';
 export {

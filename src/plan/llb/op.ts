@@ -27,7 +27,7 @@ export function makeOp(
 }
 
 /** A platform in the form in which ops carry it. */
-export function platformMessage(platform: Platform): PlatformMessage {
+function platformMessage(platform: Platform): PlatformMessage {
   return create(PlatformSchema, {
     OS: platform.os,
     Architecture: platform.architecture,
@@ -35,15 +35,4 @@ export function platformMessage(platform: Platform): PlatformMessage {
     OSVersion: platform['os.version'] ?? '',
     OSFeatures: [...(platform['os.features'] ?? [])],
   });
-}
-
-/** The platform that an op carries. */
-export function platformOf(message: PlatformMessage): Platform {
-  return {
-    os: message.OS,
-    architecture: message.Architecture,
-    ...(message.Variant === '' ? {} : { variant: message.Variant }),
-    ...(message.OSVersion === '' ? {} : { 'os.version': message.OSVersion }),
-    ...(message.OSFeatures.length === 0 ? {} : { 'os.features': [...message.OSFeatures] }),
-  };
 }
