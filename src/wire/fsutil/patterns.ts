@@ -79,7 +79,7 @@ export function compilePatterns(texts: readonly string[]): PatternMatcher {
 }
 
 function hitsParent(pattern: Pattern, path: string): boolean {
-  for (let slash = path.indexOf('/', 1); slash > 0; slash = path.indexOf('/', slash + 1)) {
+  for (let slash = path.indexOf('/'); slash >= 0; slash = path.indexOf('/', slash + 1)) {
     if (pattern.test(path.slice(0, slash))) return true;
   }
   return false;

@@ -42,7 +42,8 @@ export function hostPlatform(): Platform {
  */
 export function parsePlatform(text: string): Platform {
   if (text.includes('*')) throw new PlatformError(`"${text}": wildcards not yet supported: invalid argument`);
-  const [first = '', architecture, variant, ...rest] = text.split('/');
+  const [first = '', architecture, variant, ...further] = text.split('/');
+  const rest = further.length === 0 ? [] : [further.join('/')];
   const match = OS.exec(first);
   if (match === null) {
     throw new PlatformError(
