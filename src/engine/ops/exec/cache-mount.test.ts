@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { type CacheSharing, openCacheMounts } from './cache-mount.ts';
+
+const signal = new AbortController().signal;
+
+function inStore(
+  run: (
+    acquire: (sharing: CacheSharing, id?: string) => ReturnType<ReturnType<typeof openCacheMounts>['acquire']>,
+  ) => Promise<void>,
+) {
+  return async () => {
+    using place = mkdtempDisposableSync(join(tmpdir(), 'outcrop-cache-'));
+    const store = openCacheMounts(place.path);
+    await run((sharing, id = 'id') => store.acquire({ id, sharing }, signal));
+  };
+}
+
+test(
+  'all who share see one directory, also when one before it has become free',
+  inStore(async acquire => {
+    const alone = await acquire('private');
+    using first = await acquire('shared');
+    alone[Symbol.dispose]();
+    using second = await acquire('shared');
+    assert.notEqual(first.path, alone.path);
+    assert.equal(second.path, first.path);
+  }),
+);
+
+test(
+  'a private cache in use gets a sibling, and a free one is taken again',
+  inStore(async acquire => {
+    const first = await acquire('private');
+    const second = await acquire('private');
+    assert.notEqual(first.path, second.path);
+    writeFileSync(join(second.path, 'kept'), 'x');
+    second[Symbol.dispose]();
+    using third = await acquire('private');
+    assert.equal(readFileSync(join(third.path, 'kept'), 'utf8'), 'x');
+    first[Symbol.dispose]();
+  }),
+);
+
+test(
+  'a locked cache is waited for',
+  inStore(async acquire => {
+    const first = await acquire('locked');
+    let got = false;
+    const waiting = acquire('locked').then(mount => {
+      got = true;
+      return mount;
+    });
+    await new Promise(resolve => setTimeout(resolve, 150));
+    assert.equal(got, false);
+    first[Symbol.dispose]();
+    using second = await waiting;
+    assert.equal(second.path, first.path);
+  }),
+);
+
+test(
+  'ids have caches of their own',
+  inStore(async acquire => {
+    using first = await acquire('shared');
+    using second = await acquire('shared', 'other');
+    assert.notEqual(first.path, second.path);
+  }),
+);
+
+test('a seed that fails leaves no cache', async () => {
+  using place = mkdtempDisposableSync(join(tmpdir(), 'outcrop-cache-'));
+  const store = openCacheMounts(place.path);
+  const request = (fill: (directory: string) => Promise<void>) => ({
+    id: 'id',
+    sharing: 'shared' as const,
+    seed: { identity: 's', fill },
+  });
+  await assert.rejects(
+    store.acquire(
+      request(async directory => {
+        writeFileSync(join(directory, 'half'), '');
+        throw new Error('no');
+      }),
+      signal,
+    ),
+    /no/,
+  );
+  using mount = await store.acquire(
+    request(async directory => writeFileSync(join(directory, 'whole'), '')),
+    signal,
+  );
+  assert.ok(existsSync(join(mount.path, 'whole')) && !existsSync(join(mount.path, 'half')));
+});
