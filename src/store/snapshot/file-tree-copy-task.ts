@@ -1,5 +1,6 @@
 import { closeSync, constants, fchmodSync, fchownSync, openSync, writeSync } from 'node:fs';
 import { setTimes } from '../../host/system/inode.ts';
+import { statFile } from '../../host/system/stat.ts';
 import { setXattr } from '../../host/system/xattr.ts';
 import { type BytePath, systemPath } from '../../wire/fsutil/byte-path.ts';
 import { type BatchFailure, failureOf, hashFileRecord } from './checksum-task.ts';
@@ -33,16 +34,18 @@ export function copyFileBatch(
   batch: CopyBatch,
   context: { throwIfAborted(): void },
 ): { readonly failure?: BatchFailure } {
+  const born = newFiles();
   for (const [index, to] of batch.to.entries()) {
     context.throwIfAborted();
     const target = systemPath(to);
-    const file = openSync(target, WRITE, 0o600);
+    const [mode, uid, gid] = [batch.modes[index] ?? 0, batch.uids[index] ?? 0, batch.gids[index] ?? 0];
+    const file = openSync(target, WRITE, mode & 0o777);
     try {
       const failure = copyContent(batch, index, file, context);
       if (failure !== undefined) return { failure: { index, ...failure } };
       // The owner first: changing it takes setuid away.
-      fchownSync(file, batch.uids[index] ?? 0, batch.gids[index] ?? 0);
-      fchmodSync(file, batch.modes[index] ?? 0);
+      if (!born.belongTo(to, uid, gid)) fchownSync(file, uid, gid);
+      if (!born.haveMode(mode)) fchmodSync(file, mode);
     } finally {
       closeSync(file);
     }
@@ -51,6 +54,27 @@ export function copyFileBatch(
     for (const [name, value] of batch.xattrs[index] ?? []) trySetXattr(target, name, value);
   }
   return {};
+}
+
+/** What files are like when they are made: most need no further system call. */
+function newFiles(): { belongTo(path: BytePath, uid: number, gid: number): boolean; haveMode(mode: number): boolean } {
+  const umask = process.umask();
+  const [user, group] = [process.geteuid?.(), process.getegid?.()];
+  let directory: BytePath | undefined;
+  let givesGroup = true;
+  return {
+    belongTo: (path, uid, gid) => {
+      if (uid !== user || gid !== group) return false;
+      const parent = path.slice(0, path.lastIndexOf('/'));
+      if (parent !== directory) {
+        directory = parent;
+        // A setgid directory gives its files its own group.
+        givesGroup = ((statFile(systemPath(parent === '' ? '/' : parent))?.mode ?? 0o2000) & 0o2000) !== 0;
+      }
+      return !givesGroup;
+    },
+    haveMode: mode => mode === (mode & 0o777 & ~umask),
+  };
 }
 
 function copyContent(
