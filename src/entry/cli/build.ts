@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type BuildFlags, buildRequest } from './build-request.ts';
+import type { BuildFlags } from './build-request.ts';
 
 /** Adds `outcrop build`, with the flags of `docker buildx build` under the same names. */
 export function addBuildCommand(program: Command): void {
@@ -74,7 +74,7 @@ export function addBuildCommand(program: Command): void {
     .helpOption('-h, --help', 'print this help')
     .action(async (path: string, flags: BuildFlags) => {
       const { runBuild } = await import('./run-build.ts');
-      process.exitCode = await runBuild(await buildRequest(path, flags), flags);
+      process.exitCode = await runBuild(path, flags);
     });
 }
 
