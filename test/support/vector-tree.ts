@@ -3,7 +3,7 @@ import { makeDevice, makeNode, setTimes } from '../../src/host/system/inode.ts';
 import { setXattr } from '../../src/host/system/xattr.ts';
 
 /** A file of a tree as the vectors write it (`test/vectors/checksum/README.md`). */
-export interface VectorEntry {
+interface VectorEntry {
   readonly path?: string;
   readonly pathHex?: string;
   readonly kind: 'file' | 'dir' | 'symlink' | 'hardlink' | 'fifo' | 'char' | 'block' | 'socket';

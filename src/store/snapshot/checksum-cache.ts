@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { FileNode } from './file-tree.ts';
 
 /** A record that was found. */
-export interface CachedRecord {
+interface CachedRecord {
   /** 64 hex digits. */
   readonly hex: string;
   readonly hasXattrs: boolean;

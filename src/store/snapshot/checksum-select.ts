@@ -18,7 +18,7 @@ export interface ChecksumOptions {
 }
 
 /** A file, link or directory header that counts. */
-export interface Included {
+interface Included {
   /** As it was asked for: below the path of the query, links in that path not replaced. With a leading slash; empty for the root. */
   readonly path: BytePath;
   readonly node: FileNode;

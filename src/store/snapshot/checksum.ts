@@ -18,7 +18,7 @@ export interface ChecksumEntry {
 }
 
 /** A checksum with its reasons. */
-export interface Checksum {
+interface Checksum {
   readonly digest: Digest;
   /** The files that it is made of, in tree order; none if the digest was kept from an earlier time, which told them. */
   entries(): readonly ChecksumEntry[];
