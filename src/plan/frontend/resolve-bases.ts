@@ -15,7 +15,7 @@ import { imageSource } from '../llb/source.ts';
 import { cloneImage, emptyImage, type ImageDraft, imagePlatform, parseImage, platformMembers } from './image-draft.ts';
 import { findNamedContext, loadNamedContext } from './named-context.ts';
 import type { PlanContext } from './plan-context.ts';
-import { followPathsOf, inherit, locationOf, reachableFrom, type StageState } from './stage.ts';
+import { followPathsOf, locationOf, reachableFrom, type StageState } from './stage.ts';
 import { addTriggers } from './stage-graph.ts';
 import { nextStepName } from './step-name.ts';
 
@@ -37,9 +37,7 @@ export async function resolveBases(context: PlanContext, target: StageState): Pr
     const reachable = reachableFrom(target);
     await resolveRound(context, stage => context.allStages || reachable.has(stage));
     let hasNewNeeds = false;
-    // A stage inherits from its parent, so parents come first.
     for (const stage of context.stages.all.filter(one => reachable.has(one))) {
-      if (!stage.isPlanned) inherit(stage);
       if (addTriggers(context, stage)) hasNewNeeds = true;
     }
     if (!hasNewNeeds) return reachable;
