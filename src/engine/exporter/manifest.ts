@@ -12,7 +12,7 @@ import {
 import type { LayerBlob } from './result.ts';
 
 /** Annotations of layers that are for BuildKit's own use and never leave it. */
-const PRIVATE_ANNOTATIONS =
+export const PRIVATE_ANNOTATIONS =
   /^(containerd\.io\/uncompressed$|buildkit\/createdat$|containerd\.io\/distribution\.source\.)/;
 
 /** A document that is stored as a blob. */
