@@ -14,7 +14,6 @@ if (chosen.length === 0) {
   run('tsc', ['--noEmit']);
   run('biome', ['check', '--error-on-warnings', '.']);
   run('knip', []);
-  run('depcruise', ['src', '--config', '.dependency-cruiser.json']);
 }
 const files = chosen.length > 0 ? chosen : globSync(['src/**/*.test.ts', 'test/**/*.test.ts']).sort();
 run(process.execPath, ['--test', '--test-timeout=300000', ...files]);
