@@ -48,7 +48,7 @@ export interface SolvedFiles {
   readFile(path: string, signal: AbortSignal, length?: number): Promise<Uint8Array>;
 }
 
-export interface SourceTimeRequest {
+interface SourceTimeRequest {
   readonly identifier: string;
   readonly attrs: Readonly<Record<string, string>>;
   readonly logName: string;

@@ -16,12 +16,12 @@ import { FrontendOptionError, parseFrontendOptions } from './options.ts';
 import { type ParsedBuild, type PlatformPlan, planPlatform, planTarget } from './plan-platform.ts';
 import { withResolveCache } from './resolve-cache.ts';
 
-export type { PlannedStep, PlatformPlan } from './plan-platform.ts';
+export type { PlatformPlan } from './plan-platform.ts';
 
 const CHECK_ARGUMENT = 'BUILDKIT_DOCKERFILE_CHECK';
 
 /** The file that is planned, and the graph that loaded it. */
-export interface LoadedDockerfile extends SourceMap {
+interface LoadedDockerfile extends SourceMap {
   readonly definition: Definition;
   /** The step that loaded it: warnings belong to it. */
   readonly vertex: Digest;

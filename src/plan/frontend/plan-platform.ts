@@ -46,7 +46,7 @@ export interface PlatformPlan {
 }
 
 /** A vertex that an instruction became. A linked copy is two: the copy and what merges it. */
-export interface PlannedStep {
+interface PlannedStep {
   /** The name of the stage, or `stage-<i>`; empty for an only stage. */
   readonly stage: string;
   readonly lines: LineRange;
