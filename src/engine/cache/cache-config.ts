@@ -5,10 +5,24 @@ import type { Timestamp } from '../status/event.ts';
 /** Media type of the config blob. */
 export const cacheConfigMediaType = 'application/vnd.buildkit.cacheconfig.v0';
 
+/** A cache config that is none, or does not hold together. The messages are BuildKit's. */
+export class CacheConfigError extends Error {
+  override readonly name = 'CacheConfigError';
+}
+
+/** What object stores, which have no manifest, say of a layer. */
+export interface LayerAnnotations {
+  readonly mediaType?: string;
+  readonly diffID?: string;
+  readonly size?: number;
+  readonly createdAt: string;
+}
+
 export interface ConfigLayer {
   readonly blob: string;
   /** Index of the layer below, -1 for none. Absent means 0. */
   readonly parent?: number;
+  readonly annotations?: LayerAnnotations;
 }
 
 export interface ConfigInput {
@@ -46,8 +60,13 @@ interface Layer {
 /**
  * Records as the config has them, sorted so that equal graphs give equal bytes. Write it with `JSON.stringify`; the
  * order of members is BuildKit's.
+ *
+ * @param annotations - what to say of a layer, where there is no manifest that does.
  */
-export function cacheConfig<L extends LayerBlob>(records: readonly CacheRecordNode<L>[]): CacheConfig {
+export function cacheConfig<L extends LayerBlob>(
+  records: readonly CacheRecordNode<L>[],
+  annotations?: (blob: string) => LayerAnnotations | undefined,
+): CacheConfig {
   const layers = new Map<string, Layer>();
   const results = new Map<CacheRecordNode<L>, { readonly layer: Layer; readonly createdAt: string }>();
   for (const record of records) {
@@ -83,7 +102,12 @@ export function cacheConfig<L extends LayerBlob>(records: readonly CacheRecordNo
   });
   const configLayers = sortedLayers.map(({ blob, parent }): ConfigLayer => {
     const number = parent === undefined ? -1 : (layerNumber.get(parent) ?? 0);
-    return { blob, ...(number === 0 ? {} : { parent: number }) };
+    const said = annotations?.(blob);
+    return {
+      blob,
+      ...(number === 0 ? {} : { parent: number }),
+      ...(said === undefined ? {} : { annotations: said }),
+    };
   });
   return {
     ...(configLayers.length === 0 ? {} : { layers: configLayers }),

@@ -8,12 +8,14 @@ import { digestOf } from '../../wire/oci/digest.ts';
 import { type CacheConfig, cacheConfig } from '../cache/cache-config.ts';
 import { importedCache } from '../cache/imported-cache.ts';
 import { memoryKeyStore } from '../cache/memory-key-store.ts';
+import { readRecords } from '../cache/read-records.ts';
 import { sqliteKeyStore } from '../cache/sqlite-key-store.ts';
 import type { KeyPart } from '../status/event.ts';
 import type { KeyStore, LocalCache } from './cache.ts';
 import { walkForExport } from './export-walk.ts';
 import { recordDigest } from './key.ts';
 import type { Edge, Op, Vertex } from './op.ts';
+import { recordGraph } from './record-graph.ts';
 import { createSolver } from './solver.ts';
 
 interface VectorVertex {
@@ -114,6 +116,12 @@ function withoutTimes({ layers, records }: CacheConfig) {
           })),
         }),
   };
+}
+
+function recordsOf(config: CacheConfig) {
+  const graph = recordGraph<{ digest: string }>();
+  readRecords(graph, config, digest => ({ digest }));
+  return graph.records();
 }
 
 type Keys = KeyStore & { ids(): Iterable<string> };
@@ -226,8 +234,7 @@ for (const newStore of [inMemory, inDatabase])
             : [
                 importedCache<FakeResult, { digest: string }>({
                   id: 'import',
-                  config,
-                  blob: digest => ({ digest }),
+                  records: recordsOf(config),
                   async result(layers) {
                     const names = layers.map(layer => layerNames.get(layer.digest) ?? '');
                     const count = (loads.get(names.at(-1) ?? '') ?? 0) + 1;

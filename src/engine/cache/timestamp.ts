@@ -1,0 +1,61 @@
+/** Times in the JSON of caches: RFC 3339, read and refused as Go's `time.Time` does. */
+import type { Timestamp } from '../status/event.ts';
+import { CacheConfigError } from './cache-config.ts';
+
+const layout = '2006-01-02T15:04:05Z07:00';
+/** The elements of the layout with what they match, in order. */
+const elements: readonly (readonly [string, RegExp])[] = [
+  ['2006', /^\d{4}/],
+  ['-', /^-/],
+  ['01', /^\d\d/],
+  ['-', /^-/],
+  ['02', /^\d\d/],
+  ['T', /^T/],
+  ['15', /^\d\d/],
+  [':', /^:/],
+  ['04', /^\d\d/],
+  [':', /^:/],
+  ['05', /^\d\d(?:[.,]\d+)?/],
+  ['Z07:00', /^(?:Z|[+-]\d\d:\d\d)/],
+];
+
+/**
+ * Nanoseconds since the epoch of an RFC 3339 time with any offset. Times before 1970 mean that nobody knows (Go writes
+ * the year 1 then): they are 0.
+ *
+ * @throws CacheConfigError with Go's text
+ */
+export function parseTimestamp(text: string): Timestamp {
+  let rest = text;
+  for (const [element, pattern] of elements) {
+    const [match] = pattern.exec(rest) ?? [];
+    if (match === undefined) {
+      throw new CacheConfigError(`parsing time ${quote(text)} as ${quote(layout)}: ${cannot(rest, element)}`);
+    }
+    rest = rest.slice(match.length);
+  }
+  if (rest !== '') throw new CacheConfigError(`parsing time ${quote(text)}: extra text: ${quote(rest)}`);
+  const [, seconds = '', decimals = '', zone = ''] = /^(.{19})(?:[.,](\d+))?(.*)$/.exec(text) ?? [];
+  const milliseconds = Date.parse(`${seconds}${zone}`);
+  if (Number.isNaN(milliseconds)) throw new CacheConfigError(`parsing time ${quote(text)}: ${outOfRange(seconds)}`);
+  if (milliseconds < 0) return 0n;
+  return BigInt(milliseconds) * 1_000_000n + BigInt(decimals.slice(0, 9).padEnd(9, '0'));
+}
+
+function cannot(rest: string, element: string): string {
+  return `cannot parse ${quote(rest)} as ${quote(element)}`;
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text);
+}
+
+/** Which of the numbers is too large. */
+function outOfRange(seconds: string): string {
+  const [, month = 0, day = 0, hour = 0, minute = 0, second = 0] = seconds.split(/[-T:]/).map(Number);
+  if (month < 1 || month > 12) return 'month out of range';
+  if (hour > 23) return 'hour out of range';
+  if (minute > 59) return 'minute out of range';
+  if (second > 59) return 'second out of range';
+  return day < 1 || day > 31 ? 'day out of range' : 'time zone offset hour out of range';
+}
