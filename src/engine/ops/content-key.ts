@@ -17,7 +17,7 @@ interface Checksum {
 }
 
 /** A path that a step needs has no checksum. `cause` says why. */
-export class InputChecksumError extends Error {
+class InputChecksumError extends Error {
   override readonly name = 'InputChecksumError';
 }
 

@@ -20,7 +20,7 @@ export interface CacheSeed {
   readonly fill: (directory: string, signal: AbortSignal) => Promise<void>;
 }
 
-export interface CacheRequest {
+interface CacheRequest {
   readonly id: string;
   readonly sharing: CacheSharing;
   readonly seed?: CacheSeed | undefined;

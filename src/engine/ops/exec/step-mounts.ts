@@ -19,7 +19,7 @@ export class MissingSecretError extends Error {
 }
 
 /** One result of an exec op: a layer in the making, or an input that is handed on. */
-export type ExecOutput =
+type ExecOutput =
   | { readonly active: ActiveSnapshot; readonly below: readonly LayerID[] }
   | { readonly ref: SnapshotRef };
 

@@ -6,7 +6,7 @@ import { InvalidOpError } from '../op-key.ts';
 export type ActionSource = { readonly input: number } | { readonly action: number } | undefined;
 
 /** An action in the graph of its op. */
-export interface ActionNode {
+interface ActionNode {
   readonly action: FileAction;
   /** What it works on; undefined for an empty tree. */
   readonly base: ActionSource;

@@ -20,7 +20,7 @@ import { resolveWildcards } from './wildcards.ts';
 const PERMISSIONS = 0o777;
 
 /** What {@link removePath} is asked to remove is the root itself. */
-export class EmptyPathError extends Error {
+class EmptyPathError extends Error {
   override readonly name = 'EmptyPathError';
   constructor() {
     super('rmPath: invalid empty path');

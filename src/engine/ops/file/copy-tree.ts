@@ -30,7 +30,7 @@ export interface CopyTreeOptions {
 }
 
 /** A copy that what is already there does not allow. */
-export class CopyConflictError extends Error {
+class CopyConflictError extends Error {
   override readonly name = 'CopyConflictError';
 }
 

@@ -18,7 +18,7 @@ import { unpackArchive } from './unpack.ts';
 import { resolveWildcards } from './wildcards.ts';
 
 /** Nothing matches a source with wildcards that must match something. */
-export class NoMatchError extends Error {
+class NoMatchError extends Error {
   override readonly name = 'NoMatchError';
 }
 

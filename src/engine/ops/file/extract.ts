@@ -25,7 +25,7 @@ import type { Owner } from './owner.ts';
 import { rootPath, S_IFDIR, S_IFMT, splitPath } from './root-path.ts';
 
 /** A member that cannot be made. */
-export class ArchiveMemberError extends Error {
+class ArchiveMemberError extends Error {
   override readonly name = 'ArchiveMemberError';
 }
 

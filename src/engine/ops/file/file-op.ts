@@ -17,7 +17,7 @@ import { withImagePaths } from './path-error.ts';
 const LARGEST_USER_FILE = 10 << 20;
 
 /** A file that cannot be read as a list of users or groups. */
-export class UserFileError extends Error {
+class UserFileError extends Error {
   override readonly name = 'UserFileError';
 }
 

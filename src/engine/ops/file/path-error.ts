@@ -7,7 +7,7 @@ export function pathError(operation: string, path: string, errno: number): Syste
   return new SystemError(errno, operation, path);
 }
 
-export const [ENOENT, EEXIST, ENOTDIR] = [2, 17, 20];
+export const [ENOENT, ENOTDIR] = [2, 20];
 
 /**
  * Runs file system calls; an error with a path below `root` comes out with the path in the image and the message
