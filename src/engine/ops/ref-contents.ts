@@ -1,5 +1,6 @@
 /** The files behind results. */
 import { type ContentChecksums, contentChecksums } from '../../store/snapshot/checksum.ts';
+import type { CopySource } from '../../store/snapshot/file-tree-copy.ts';
 import { frozenTree, nodeOf } from '../../store/snapshot/file-tree-node.ts';
 import { toBytePath } from '../../wire/fsutil/byte-path.ts';
 import { createPathFilter } from '../../wire/fsutil/path-filter.ts';
@@ -14,6 +15,13 @@ const LOST_IN_TRANSFER: readonly string[] = ['security.capability'];
 export async function contentsOf(ref: Ref, layers: SnapshotStore, signal: AbortSignal): Promise<ContentChecksums> {
   if (ref.kind === 'local') return ref.contents;
   return ref.layers.length === 0 ? emptyContents() : layers.contents(ref.layers, signal);
+}
+
+/** The files of a result to copy from. Those of a client's directory are compared with the digests that the key is made of. */
+export async function copySource(ref: Ref, layers: SnapshotStore, signal: AbortSignal): Promise<CopySource> {
+  const { tree, records } = await contentsOf(ref, layers, signal);
+  // Layers never change, so there is nothing to compare, and their bytes need not pass through here.
+  return ref.kind === 'local' ? { tree, records } : { tree, records: { ...records, known: () => undefined } };
 }
 
 /** The extended attributes that are not copied out of a result. */

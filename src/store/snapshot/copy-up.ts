@@ -1,4 +1,14 @@
-import { chmodSync, closeSync, lchownSync, openSync, readSync, symlinkSync, writeSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  lchownSync,
+  openSync,
+  readSync,
+  symlinkSync,
+  writeSync,
+} from 'node:fs';
 import { cloneFile, copyFileRange, makeDevice, makeNode, setTimes } from '../../host/system/inode.ts';
 import type { FileStatus } from '../../host/system/stat.ts';
 import { readXattrs, setXattr } from '../../host/system/xattr.ts';
@@ -50,16 +60,7 @@ function copyContent(source: BytePath, size: number, target: BytePath): void {
   try {
     const to = openSync(systemPath(target), 'wx', 0o600);
     try {
-      if (size === 0 || cloneFile(from, to)) return;
-      for (let left = size; left > 0; ) {
-        const copied = copyFileRange(from, to, left);
-        if (copied === undefined) {
-          copyByHand(from, to);
-          return;
-        }
-        if (copied === 0) return;
-        left -= copied;
-      }
+      copyBytes(from, to, size);
     } finally {
       closeSync(to);
     }
@@ -68,9 +69,35 @@ function copyContent(source: BytePath, size: number, target: BytePath): void {
   }
 }
 
-function copyByHand(from: number, to: number): void {
+/**
+ * Copies the content of an open file into an empty one as cheaply as the file systems allow: shared blocks, a copy inside the
+ * kernel, a loop. Holes stay holes.
+ */
+export function copyBytes(from: number, to: number, size: number): void {
+  if (size === 0 || cloneFile(from, to)) return;
+  if (fstatSync(from).blocks * 512 < size) {
+    copyByHand(from, to, true);
+    ftruncateSync(to, size);
+    return;
+  }
+  for (let left = size; left > 0; ) {
+    const copied = copyFileRange(from, to, left);
+    if (copied === undefined) {
+      copyByHand(from, to, false);
+      return;
+    }
+    if (copied === 0) return;
+    left -= copied;
+  }
+}
+
+function copyByHand(from: number, to: number, sparse: boolean): void {
   const buffer = Buffer.allocUnsafe(CHUNK);
+  const zeros = sparse ? Buffer.alloc(CHUNK) : undefined;
+  let position = 0;
   for (let read = readSync(from, buffer); read > 0; read = readSync(from, buffer)) {
-    for (let at = 0; at < read; ) at += writeSync(to, buffer, at, read - at);
+    const hole = zeros?.subarray(0, read).equals(buffer.subarray(0, read)) === true;
+    for (let at = hole ? read : 0; at < read; ) at += writeSync(to, buffer, at, read - at, position + at);
+    position += read;
   }
 }

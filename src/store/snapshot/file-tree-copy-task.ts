@@ -1,9 +1,10 @@
-import { closeSync, constants, fchmodSync, fchownSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fchownSync, fstatSync, openSync, writeSync } from 'node:fs';
 import { setTimes } from '../../host/system/inode.ts';
 import { statFile } from '../../host/system/stat.ts';
 import { setXattr } from '../../host/system/xattr.ts';
 import { type BytePath, systemPath } from '../../wire/fsutil/byte-path.ts';
 import { type BatchFailure, failureOf, hashFileRecord } from './checksum-task.ts';
+import { copyBytes } from './copy-up.ts';
 
 /** Regular files to copy; the lists are parallel. */
 export interface CopyBatch {
@@ -24,6 +25,8 @@ export interface CopyBatch {
   readonly xattrs: readonly (readonly (readonly [name: string, value: Uint8Array])[] | undefined)[];
 }
 
+/** A file that was replaced by a link or a pipe must neither be followed nor waited for. */
+const READ = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const WRITE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
 /**
@@ -83,6 +86,8 @@ function copyContent(
   to: number,
   context: { throwIfAborted(): void },
 ): Omit<BatchFailure, 'index'> | undefined {
+  const expected = digests.subarray(index * 32, index * 32 + 32);
+  if (expected.every(byte => byte === 0)) return copyUnchecked(from[index] ?? '', sizes[index] ?? 0, to);
   let written: unknown;
   try {
     const digest = hashFileRecord(from[index] ?? '', headers[index] ?? '', sizes[index] ?? 0, context, bytes => {
@@ -93,12 +98,29 @@ function copyContent(
         throw error;
       }
     });
-    const expected = digests.subarray(index * 32, index * 32 + 32);
-    if (digest.equals(expected) || expected.every(byte => byte === 0)) return undefined;
+    if (digest.equals(expected)) return undefined;
     return { reason: 'changed', message: 'other content than its digest says' };
   } catch (error) {
     if (error === written) throw error;
     return failureOf(error);
+  }
+}
+
+/** Of a file that nothing is known of, or that cannot change. */
+function copyUnchecked(from: BytePath, size: number, to: number): Omit<BatchFailure, 'index'> | undefined {
+  let file: number;
+  try {
+    file = openSync(systemPath(from), READ);
+  } catch (error) {
+    return failureOf(error);
+  }
+  try {
+    const now = fstatSync(file).size;
+    if (now !== size) return { reason: 'changed', message: `${now} bytes instead of ${size}` };
+    copyBytes(file, to, size);
+    return undefined;
+  } finally {
+    closeSync(file);
   }
 }
 

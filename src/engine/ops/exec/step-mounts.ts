@@ -10,7 +10,7 @@ import { copyTree } from '../file/copy-tree.ts';
 import type { ActiveSnapshot, OpContext } from '../op-context.ts';
 import { InvalidOpError } from '../op-key.ts';
 import { type LayerID, type Ref, type SnapshotRef, scratch, snapshotRef } from '../ref.ts';
-import { contentsOf, lostXattrs, materialize } from '../ref-contents.ts';
+import { copySource, lostXattrs, materialize } from '../ref-contents.ts';
 import type { CacheMount, CacheSeed, CacheSharing } from './cache-mount.ts';
 
 /** A secret or agent that a step needs is not there. */
@@ -174,7 +174,7 @@ async function seedOf(ref: Ref, { layers }: MountContext, signal: AbortSignal): 
   return {
     identity: ref.kind === 'local' ? await ref.contents.checksum('/', {}, signal) : digestOf(ref.layers.join('\n')),
     async fill(directory, filling) {
-      const source = await contentsOf(ref, layers, filling);
+      const source = await copySource(ref, layers, filling);
       const root = toBytePath(directory);
       const options = { filter: createPathFilter({}), replace: false, lostXattrs: lostXattrs(ref), root };
       chmodSync(directory, source.tree.root.mode);

@@ -11,6 +11,7 @@ import {
   readlinkSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -190,6 +191,16 @@ describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
     linkSync(join(store.layerPath('source'), 's/a'), join(store.layerPath('source'), 's/b'));
     const made = await change(undefined, copy({ src: '/s', dest: '/d' }), source);
     assert.equal(lstatSync(join(made, 'd/a')).ino, lstatSync(join(made, 'd/b')).ino);
+  });
+
+  test('holes stay holes', async () => {
+    const source = layer('source', { f: 'start' });
+    truncateSync(join(store.layerPath('source'), 'f'), 8 << 20);
+    const made = await change(undefined, copy({ src: '/f', dest: '/g' }), source);
+    const { size, blocks } = statSync(join(made, 'g'));
+    assert.equal(size, 8 << 20);
+    assert.ok(blocks * 512 < 1 << 20);
+    assert.equal(readFileSync(join(made, 'g')).subarray(0, 5).toString(), 'start');
   });
 
   test('what is in the way is replaced when asked for', async () => {

@@ -6,7 +6,7 @@ import type { FileAction, FileOp } from '../../../wire/proto/gen/pb/ops_pb.ts';
 import type { ActiveSnapshot, SnapshotStore } from '../op-context.ts';
 import { InvalidOpError } from '../op-key.ts';
 import { type LayerID, type Ref, type SnapshotRef, scratch, snapshotRef } from '../ref.ts';
-import { contentsOf, lostXattrs, materialize } from '../ref-contents.ts';
+import { contentsOf, copySource, lostXattrs, materialize } from '../ref-contents.ts';
 import { type ActionSource, actionGraph } from './action-graph.ts';
 import { makeDirectory, makeFile, makeSymlink, removePath } from './actions.ts';
 import { copyAction } from './copy.ts';
@@ -90,7 +90,7 @@ export async function runFileOp(
         return removePath(root, action.value);
       case 'copy': {
         const from = await refOf(secondary);
-        const source = await contentsOf(from, layers, signal);
+        const source = await copySource(from, layers, signal);
         const owner = await ownerOf(action.value.owner);
         return copyAction({ action: action.value, source, lostXattrs: lostXattrs(from), root, owner }, signal);
       }
