@@ -92,8 +92,9 @@ export function copyBytes(from: number, to: number, size: number): void {
 }
 
 function copyByHand(from: number, to: number, sparse: boolean): void {
-  const buffer = Buffer.allocUnsafe(CHUNK);
-  const zeros = sparse ? Buffer.alloc(CHUNK) : undefined;
+  // Holes are looked for in smaller pieces than data is moved in.
+  const buffer = Buffer.allocUnsafe(sparse ? CHUNK / 16 : CHUNK);
+  const zeros = sparse ? Buffer.alloc(buffer.length) : undefined;
   let position = 0;
   for (let read = readSync(from, buffer); read > 0; read = readSync(from, buffer)) {
     const hole = zeros?.subarray(0, read).equals(buffer.subarray(0, read)) === true;
