@@ -50,6 +50,8 @@ export interface RegistryClient extends AsyncDisposable {
     options: BlobOptions,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, void>;
+  /** The size of a blob of which only the digest is known. */
+  blobSize(reference: Reference, digest: Digest, signal: AbortSignal): Promise<number>;
   /** Whether the repository has the blob. */
   hasBlob(reference: Reference, digest: Digest, signal: AbortSignal): Promise<boolean>;
   /** Brings a blob to the repository unless it is there. */
@@ -134,6 +136,17 @@ export function createRegistryClient(options: RegistryOptions = {}): RegistryCli
       return collect(blob(reference, descriptor, {}, signal));
     },
     blob,
+    blobSize(reference, digest, signal) {
+      const what = `${repositoryName(reference)}@${digest}`;
+      return firstOf(endpointsOf(reference.domain, hosts), signal, async endpoint => {
+        const { path, scopes } = locationOf(endpoint, reference, digest, 'pull');
+        const answer = await sender.send(endpoint, { method: 'HEAD', path, scopes, accept: [200], what }, signal);
+        await discard(answer);
+        const size = Number(headerOf(answer, 'content-length') ?? Number.NaN);
+        if (Number.isSafeInteger(size)) return size;
+        throw new RegistryError('refused', `${endpoint.host} does not tell the size of ${what}`, endpoint);
+      });
+    },
     hasBlob(reference, digest, signal) {
       const what = `${repositoryName(reference)}@${digest}`;
       return blobExists(sender, locationOf(originOf(reference), reference, digest, 'pull'), what, false, signal);

@@ -1,0 +1,184 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { SecretProvider, SourceRequest, SshProvider } from '../ops/op-context.ts';
+import { type LayerID, type Ref, snapshotRef } from '../ops/ref.ts';
+import type { Op } from '../solver/op.ts';
+import type { DownloadStore } from './download-store.ts';
+import { checkoutGit, commitTime } from './git-checkout.ts';
+import { createGitCli, type GitCli } from './git-cli.ts';
+import {
+  chooseRef,
+  type GitIdentifier,
+  type GitMetadata,
+  gitKey,
+  parseGitSource,
+  resolveGitStatically,
+} from './git-key.ts';
+import { fetchGit } from './git-repository.ts';
+import type { SourceLayers } from './layer-port.ts';
+import { redactUrl, SourceError, sourceCacheMap } from './source-key.ts';
+import type { SourceProgress } from './source-progress.ts';
+
+/** What git sources need. */
+export interface GitSourceOptions {
+  /** Directory for the repositories that were fetched. */
+  readonly repositories: string;
+  readonly checkouts: DownloadStore;
+  readonly layers: SourceLayers;
+  readonly secrets: SecretProvider;
+  readonly ssh: SshProvider;
+}
+
+/** The step that a `git://` source is: the files of a commit. */
+export function gitOp(request: SourceRequest, options: GitSourceOptions, progress: SourceProgress): Op<Ref> {
+  const id = readGitSource(request.identifier, request.attrs);
+  let resolved: Promise<GitMetadata> | undefined;
+  const once = (signal: AbortSignal) => {
+    resolved ??= resolveGit(id, options, progress, signal).catch(error => {
+      if (signal.aborted) resolved = undefined;
+      throw error;
+    });
+    return resolved;
+  };
+  return {
+    cacheMap: async (_, signal) => ({ map: sourceCacheMap(gitKey(id, await once(signal))), done: true }),
+    async exec(_, signal) {
+      const metadata = await once(signal);
+      const { key } = gitKey(id, metadata);
+      const known = options.checkouts.checkout(key);
+      if (known !== undefined && options.layers.has(known)) return [snapshotRef([known])];
+      const layer = await makeCheckout(id, metadata, options, progress, signal);
+      options.checkouts.keepCheckout(key, layer);
+      return [snapshotRef([layer])];
+    },
+  };
+}
+
+/** Reads a git source's op; says so when it wants what cannot be done here. */
+export function readGitSource(identifier: string, attrs: Readonly<Record<string, string>>): GitIdentifier {
+  const id = parseGitSource(identifier.replace(/^git:\/\//, ''), attrs);
+  const unsupported = (what: string) => new SourceError(`${redactUrl(id.remote)}: ${what} are not supported`);
+  if (id.bundle !== '' || id.checkoutBundle) throw unsupported('git bundles');
+  if (id.signaturePublicKey !== '') throw unsupported('signatures of commits and tags');
+  return id;
+}
+
+/**
+ * Finds out which commit is meant, asking the remote unless it is named by its id.
+ * @throws SourceError
+ */
+export async function resolveGit(
+  id: GitIdentifier,
+  options: GitSourceOptions,
+  progress: SourceProgress,
+  signal: AbortSignal,
+): Promise<GitMetadata> {
+  const known = resolveGitStatically(id);
+  if (known !== undefined) return known;
+  return withGit(id, options, progress, signal, async git => {
+    try {
+      const wanted = id.ref === '' ? await defaultBranch(id, git, signal) : id.ref;
+      return chooseRef(id, wanted, await git.run(['ls-remote', '--', id.remote, wanted, `${wanted}^{}`], signal));
+    } catch (error) {
+      if (!(error instanceof SourceError) || !error.message.startsWith('git ')) throw error;
+      throw new SourceError(`failed to fetch remote ${redactUrl(id.remote)}: ${error.message}`, { cause: error });
+    }
+  });
+}
+
+/** The time of the commit that a source resolves to, seconds since the epoch. Fetches it. */
+export async function gitCommitTime(
+  id: GitIdentifier,
+  options: GitSourceOptions,
+  progress: SourceProgress,
+  signal: AbortSignal,
+): Promise<number> {
+  const metadata = await resolveGit(id, options, progress, signal);
+  return withGit(id, options, progress, signal, async git => {
+    using repository = await fetchGit(options.repositories, id, metadata, git, signal);
+    return commitTime(repository, signal);
+  });
+}
+
+async function makeCheckout(
+  id: GitIdentifier,
+  metadata: GitMetadata,
+  options: GitSourceOptions,
+  progress: SourceProgress,
+  signal: AbortSignal,
+): Promise<LayerID> {
+  return withGit(id, options, progress, signal, async git => {
+    using repository = await fetchGit(options.repositories, id, metadata, git, signal);
+    await using active = await options.layers.prepare([], signal);
+    await checkoutGit(repository, id, metadata, active.upper, signal);
+    return active.commit(signal);
+  });
+}
+
+async function defaultBranch(id: GitIdentifier, git: GitCli, signal: AbortSignal): Promise<string> {
+  const listing = await git.run(['ls-remote', '--symref', '--', id.remote, 'HEAD'], signal);
+  const branch = /^ref: refs\/heads\/(\S+)/m.exec(listing)?.[1];
+  if (branch === undefined || branch.startsWith('-')) {
+    throw new SourceError(`could not find default branch for repository: ${redactUrl(id.remote)}`);
+  }
+  return branch;
+}
+
+/** Runs `work` with a git that has the secrets, the agent and the known hosts of the source. */
+async function withGit<T>(
+  id: GitIdentifier,
+  options: GitSourceOptions,
+  progress: SourceProgress,
+  signal: AbortSignal,
+  work: (git: GitCli) => Promise<T>,
+): Promise<T> {
+  const auth = await authOf(id, options.secrets, signal);
+  const sshSocket = id.sshId === '' ? undefined : await options.ssh.socket(id.sshId, signal);
+  if (id.sshId !== '' && sshSocket === undefined) {
+    throw new SourceError(`no SSH key "${id.sshId}" forwarded from the client: add --ssh ${id.sshId}`);
+  }
+  const dir = id.knownSshHosts === '' ? undefined : await mkdtemp(join(tmpdir(), 'outcrop-known-hosts-'));
+  try {
+    const knownHosts = dir === undefined ? undefined : join(dir, 'known_hosts');
+    if (knownHosts !== undefined) await writeFile(knownHosts, id.knownSshHosts, { mode: 0o600 });
+    const git = createGitCli({
+      ...(auth === undefined ? {} : { auth }),
+      ...(sshSocket === undefined ? {} : { sshSocket }),
+      ...(knownHosts === undefined ? {} : { knownHosts }),
+      output: progress.log,
+    });
+    return await work(git);
+  } finally {
+    if (dir !== undefined) await rm(dir, { recursive: true, force: true });
+  }
+}
+
+/** The first secret that is there: for the host before the general one, a header before a token. */
+async function authOf(
+  id: GitIdentifier,
+  secrets: SecretProvider,
+  signal: AbortSignal,
+): Promise<{ readonly scope: string; readonly header: string } | undefined> {
+  if (!/^https?:\/\//.test(id.remote)) return undefined;
+  const { host } = new URL(id.remote);
+  const candidates = [
+    { name: id.authHeaderSecret, suffix: `.${host}`, token: false },
+    { name: id.authTokenSecret, suffix: `.${host}`, token: true },
+    { name: id.authHeaderSecret, suffix: '', token: false },
+    { name: id.authTokenSecret, suffix: '', token: true },
+  ];
+  for (const { name, suffix, token } of candidates) {
+    const value = name === '' ? undefined : await secrets.get(name + suffix, signal);
+    if (value === undefined) continue;
+    const text = new TextDecoder().decode(value).trim();
+    const header = token ? `basic ${Buffer.from(`x-access-token:${text}`).toString('base64')}` : text;
+    return { scope: authScope(id.remote), header };
+  }
+  return undefined;
+}
+
+/** A token is for its repository, but for GitHub for all of it: submodules need it too. */
+function authScope(remote: string): string {
+  return ['https://github.com/', 'https://www.github.com/'].find(prefix => remote.startsWith(prefix)) ?? remote;
+}

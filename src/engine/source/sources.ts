@@ -1,0 +1,144 @@
+import { join } from 'node:path';
+import type { ContentStore } from '../../store/content/content-store.ts';
+import type { ImageStore } from '../../store/content/images.ts';
+import type { Database } from '../../store/database.ts';
+import type { Platform } from '../../wire/oci/descriptor.ts';
+import type { Digest } from '../../wire/oci/digest.ts';
+import { parseReference } from '../../wire/oci/reference.ts';
+import type { RegistryClient } from '../../wire/registry/client.ts';
+import { createTransport } from '../../wire/registry/transport.ts';
+import type { SecretProvider, SourceRequest, SourceResolver, SshProvider } from '../ops/op-context.ts';
+import type { Ref } from '../ops/ref.ts';
+import type { Op } from '../solver/op.ts';
+import type { EventSink, Timestamp } from '../status/event.ts';
+import { blobOp } from './blob.ts';
+import { openDownloadStore } from './download-store.ts';
+import { gitCommitTime, gitOp, readGitSource } from './git.ts';
+import { httpOp, resolveHttp } from './http.ts';
+import { parseHttpDate, parseHttpSource } from './http-key.ts';
+import { imageOp, ociLayoutOp, openStore } from './image.ts';
+import { resolveImage } from './image-content.ts';
+import type { SourceLayers } from './layer-port.ts';
+import { createRegistryImages, type ResolveMode } from './registry-images.ts';
+import { SourceError } from './source-key.ts';
+import { sourceProgress } from './source-progress.ts';
+
+/** What the sources of a build are made of. */
+export interface SourcesOptions {
+  /** `$OUTCROP_ROOT`. */
+  readonly root: string;
+  readonly database: Database;
+  readonly content: ContentStore;
+  readonly images: ImageStore;
+  readonly layers: SourceLayers;
+  readonly registry: RegistryClient;
+  /** Directories of OCI layouts, by the id that the build's ops name them with. */
+  readonly ociLayouts: ReadonlyMap<string, string>;
+  readonly secrets: SecretProvider;
+  readonly ssh: SshProvider;
+  readonly emit: EventSink;
+  readonly now: () => Timestamp;
+  /** Opens `local://` sources. */
+  readonly local: (request: SourceRequest) => Op<Ref>;
+}
+
+/** An image whose config is wanted. */
+export interface ImageConfigQuery {
+  readonly ref: string;
+  readonly platform: Platform;
+  readonly resolveMode: ResolveMode;
+  /** Where to look instead of a registry. */
+  readonly ociLayout?: { readonly store?: string };
+}
+
+/** The config of an image. */
+export interface ImageConfigAnswer {
+  /** Of what the reference names: of an index if it is one. */
+  readonly digest: Digest;
+  readonly config: Uint8Array;
+}
+
+/** A source whose time is wanted. */
+export interface SourceTimeQuery {
+  readonly identifier: string;
+  readonly attrs: Readonly<Record<string, string>>;
+  /** Digest of the vertex that the look-up is shown under. */
+  readonly vertex: string;
+}
+
+/** All sources of one build. Names that were looked up once mean the same until its end. */
+export interface Sources extends SourceResolver, AsyncDisposable {
+  imageConfig(query: ImageConfigQuery, signal: AbortSignal): Promise<ImageConfigAnswer>;
+  /** When a commit was made or a download changed, seconds since the epoch; undefined when that is not known. */
+  changedAt(query: SourceTimeQuery, signal: AbortSignal): Promise<number | undefined>;
+}
+
+const SILENCE = 30_000;
+
+/** The sources of one build. */
+export function createSources(options: SourcesOptions): Sources {
+  const { layers, registry, ociLayouts, secrets, ssh } = options;
+  const images = createRegistryImages(options.content, options.images, registry);
+  const transport = createTransport(SILENCE);
+  const downloads = openDownloadStore(options.database);
+  const imageOptions = { images, ociLayouts, layers };
+  const blobOptions = { registry, ociLayouts, layers };
+  const httpOptions = { transport, downloads, layers, secrets, silence: SILENCE };
+  const gitOptions = { repositories: join(options.root, 'git'), checkouts: downloads, layers, secrets, ssh };
+  const progressOf = (vertex: string) => sourceProgress(vertex, options.emit, options.now);
+
+  return {
+    open(request) {
+      const progress = progressOf(request.vertex.digest);
+      const scheme = schemeOf(request.identifier);
+      switch (scheme) {
+        case 'docker-image':
+          return imageOp(request, imageOptions, progress);
+        case 'oci-layout':
+          return ociLayoutOp(request, imageOptions, progress);
+        case 'docker-image+blob':
+        case 'oci-layout+blob':
+          return blobOp(request, blobOptions, progress);
+        case 'http':
+        case 'https':
+          return httpOp(request, httpOptions, progress);
+        case 'git':
+          return gitOp(request, gitOptions, progress);
+        case 'local':
+          return options.local(request);
+        default:
+          throw new SourceError(`unknown source scheme ${scheme} in "${request.identifier}"`);
+      }
+    },
+    async imageConfig({ ref, platform, resolveMode, ociLayout }, signal) {
+      const reference = parseReference(ref);
+      const { root, content } =
+        ociLayout === undefined
+          ? await images.resolve(reference, resolveMode, signal)
+          : await openStore(ociLayouts, ociLayout.store, reference, signal);
+      const { config } = await resolveImage(content, root, platform, signal);
+      return { digest: root.digest, config };
+    },
+    async changedAt({ identifier, attrs, vertex }, signal) {
+      const progress = progressOf(vertex);
+      switch (schemeOf(identifier)) {
+        case 'git':
+          return gitCommitTime(readGitSource(identifier, attrs), gitOptions, progress, signal);
+        case 'http':
+        case 'https': {
+          const { metadata } = await resolveHttp(parseHttpSource(identifier, attrs), httpOptions, progress, signal);
+          const time = metadata.lastModified === undefined ? undefined : parseHttpDate(metadata.lastModified);
+          return time === undefined ? undefined : time / 1000;
+        }
+        default:
+          return undefined;
+      }
+    },
+    [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
+  };
+}
+
+function schemeOf(identifier: string): string {
+  const end = identifier.indexOf('://');
+  return end < 0 ? '' : identifier.slice(0, end);
+}
