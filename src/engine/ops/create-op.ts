@@ -3,7 +3,8 @@
 import type { Platform } from '../../wire/oci/descriptor.ts';
 import { normalizePlatform } from '../../wire/oci/platform.ts';
 import type { LinuxResources, Op as OpMessage, OpMetadata } from '../../wire/proto/gen/pb/ops_pb.ts';
-import type { CacheDep, CacheMap, Op, Vertex } from '../solver/op.ts';
+import type { CacheDep, CacheMap, Op, Vertex, VertexReporter } from '../solver/op.ts';
+import { sourceProgress } from '../source/source-progress.ts';
 import { runBuildOp } from './build-op.ts';
 import { contentKey } from './content-key.ts';
 import { checkEntitlements } from './entitlements.ts';
@@ -75,19 +76,30 @@ function cacheMap({ digest, parts, deps }: OpKey, context: OpContext): CacheMap<
   return { digest, parts, deps: deps.map(dep => cacheDep(dep, context)) };
 }
 
-function cacheDep({ selector, selectorPaths, content, unlazy }: InputKey, { layers }: OpContext): CacheDep<Ref> {
+function cacheDep({ selector, selectorPaths, content, unlazy }: InputKey, context: OpContext): CacheDep<Ref> {
+  const { layers } = context;
   return {
     ...(selector !== '' && {
       selector,
       selectorParts: selectorPaths.map(path => ({ kind: 'selector', name: path, value: '' })),
     }),
     ...(content && { contentDigest: (ref, signal) => contentKey(ref, content, layers, signal) }),
-    ...(unlazy && {
-      preprocess: async (ref, signal, reporter) => {
-        if (ref.kind === 'snapshot' && ref.layers.length > 0) await layers.unlazy(ref.layers, signal, reporter);
-      },
-    }),
+    ...(unlazy && { preprocess: (ref, signal, reporter) => unpack(ref, context, signal, reporter) }),
   };
+}
+
+/** Brings an input's files onto the disk; where there is something to do, the vertex of the input shows it. */
+async function unpack(
+  ref: Ref,
+  { layers, now }: OpContext,
+  signal: AbortSignal,
+  reporter: VertexReporter,
+): Promise<void> {
+  if (ref.kind === 'local' || ref.layers.every(layer => layers.get(layer)?.isUnpacked === true)) return;
+  const progress = sourceProgress(reporter.vertex, reporter.emit, now);
+  await reporter.during(() =>
+    layers.unlazy(ref.layers, signal, ({ digest }, work) => progress.step(`extracting ${digest}`, work)),
+  );
 }
 
 /** The platform that an op is for, the machine's if it does not say. */

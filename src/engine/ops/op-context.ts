@@ -1,9 +1,9 @@
 /** What ops get from the engine. One context is made per build; ops hold no other state. */
 import type { Runtime } from '../../host/runtime/runtime.ts';
 import type { ContentChecksums } from '../../store/snapshot/checksum.ts';
-import type { Platform } from '../../wire/oci/descriptor.ts';
+import type { Descriptor, Platform } from '../../wire/oci/descriptor.ts';
 import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
-import type { Op, Vertex, VertexReporter } from '../solver/op.ts';
+import type { Op, Vertex } from '../solver/op.ts';
 import type { EventSink, Timestamp } from '../status/event.ts';
 import type { CacheMountStore } from './exec/cache-mount.ts';
 import type { LayerID, Ref } from './ref.ts';
@@ -23,10 +23,15 @@ export interface SnapshotView extends AsyncDisposable {
   readonly path: string;
 }
 
+/** Shows that a layer is being unpacked while `work` runs. */
+type UnpackObserver = <T>(blob: Descriptor, work: () => Promise<T>) => Promise<T>;
+
 /** The part of the layer store that ops use. Layers are listed bottom first. */
 export interface SnapshotStore {
-  /** Makes the layers present on disk (unpacks lazy ones); what that does is shown at `reporter`'s vertex. */
-  unlazy(layers: readonly LayerID[], signal: AbortSignal, reporter?: VertexReporter): Promise<void>;
+  /** What is known of a layer. */
+  get(layer: LayerID): { readonly isUnpacked: boolean } | undefined;
+  /** Makes the layers present on disk: fetches and unpacks lazy ones, each within a call of `observe`. */
+  unlazy(layers: readonly LayerID[], signal: AbortSignal, observe?: UnpackObserver): Promise<void>;
   /** Starts a layer on these layers. */
   prepare(layers: readonly LayerID[], signal: AbortSignal): Promise<ActiveSnapshot>;
   /** Shows these layers as one tree. */

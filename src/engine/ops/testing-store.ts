@@ -60,6 +60,7 @@ export function testingStore(root: string): TestingStore {
     layerPath,
     open: () => open,
     prepare,
+    get: () => ({ isUnpacked: true }),
     unlazy: async () => {},
     async view(layers) {
       const path = directory('view');
