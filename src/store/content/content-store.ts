@@ -7,13 +7,13 @@ import { type WorkerPool, workerPool } from './pool.ts';
 import { BlobMissingError, DigestMismatchError, errorCode, explainWriteError } from './store-error.ts';
 
 /** A blob's digest and size in bytes. */
-export interface BlobInfo {
+interface BlobInfo {
   readonly digest: Digest;
   readonly size: number;
 }
 
 /** Where the bytes of a blob come from. */
-export type ByteSource = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+type ByteSource = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /**
  * Blobs by digest, kept as an OCI image layout without an index (OCI image spec, image-layout.md): `oci-layout`,

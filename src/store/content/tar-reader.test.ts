@@ -15,6 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { makeNode } from '../../host/system/inode.ts';
 import { fromBytePath } from '../../wire/fsutil/byte-path.ts';
 import { InvalidArchiveError } from './store-error.ts';
 import { encodeTarHeader, type TarHeader } from './tar-header.ts';
@@ -59,7 +60,7 @@ function sample(root: string): void {
   writeFileSync(join(root, 'long', long), 'long\n');
   symlinkSync('t'.repeat(150), join(root, 'long/link'));
   writeFileSync(join(root, 'd/ünï'), 'u');
-  execFileSync('mkfifo', [join(root, 'd/pipe')]);
+  makeNode(join(root, 'd/pipe'), 0o010644);
   const sparse = openSync(join(root, 'd/sparse'), 'w');
   for (let i = 0; i < 40; i++) writeSync(sparse, `part ${i}`, i * 65_536 + 4096);
   ftruncateSync(sparse, 50 * 65_536);

@@ -1,11 +1,16 @@
 /** The thread that heavy byte work runs in: takes tasks by name from the pool, one at a time. */
 import { parentPort } from 'node:worker_threads';
+import { applyLayer } from '../snapshot/apply-layer.ts';
 import { hashRecords } from '../snapshot/checksum-task.ts';
+import { convertLayer } from '../snapshot/convert-layer.ts';
+import { diffLayer } from '../snapshot/diff-layer.ts';
 import { copyFileBatch } from '../snapshot/file-tree-copy-task.ts';
+import { measureLayer } from '../snapshot/measure-layer.ts';
+import { writeLayer } from '../snapshot/write-layer.ts';
 import { hashFile } from './hash-file.ts';
 import { packError, type Task, type TaskMessage, type TaskReply } from './task.ts';
 
-const tasks = { hashFile, copyFileBatch, hashRecords };
+const tasks = { hashFile, copyFileBatch, hashRecords, applyLayer, writeLayer, convertLayer, diffLayer, measureLayer };
 
 /** The tasks that a pool can run, by name. */
 export type Tasks = typeof tasks;

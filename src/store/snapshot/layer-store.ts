@@ -1,0 +1,261 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { inUserNamespace } from '../../host/system/overlay.ts';
+import { toBytePath } from '../../wire/fsutil/byte-path.ts';
+import type { Digest } from '../../wire/oci/digest.ts';
+import type { ContentStore } from '../content/content-store.ts';
+import { type WorkerPool, workerPool } from '../content/pool.ts';
+import type { Database } from '../database.ts';
+import type { ContentChecksums } from './checksum.ts';
+import { type SnapshotContents, snapshotContents } from './checksum-snapshots.ts';
+import { type LayerBlob, type LayerBlobOptions, layerBlobs } from './layer-blobs.ts';
+import { layerDirectories, type TemporaryLayer } from './layer-directories.ts';
+import { type ActiveLayer, activateLayer, type LayerView, type MountableLayer, viewLayers } from './layer-mounts.ts';
+import { type LayerID, type LayerRecord, layerRecords } from './layer-records.ts';
+import { LayerMissingError, type LazyLayer, layerUnpackQueue, type UnpackObserver } from './unpack-layers.ts';
+
+/**
+ * Layers on the disk in overlay's format. A snapshot is a list of them, bottom first. A layer exists only after an atomic
+ * rename and then never changes. The process must be in a mount namespace of its own before it mounts anything.
+ */
+export interface LayerStore extends AsyncDisposable {
+  /** Starts a layer on others; they are unpacked first. Throws what `unlazy` and mounting throw. */
+  prepare(layers: readonly LayerID[], signal: AbortSignal): Promise<ActiveLayer>;
+  /** Shows layers as one read-only tree; they are unpacked first. Throws what `unlazy` and mounting throw. */
+  view(layers: readonly LayerID[], signal: AbortSignal): Promise<LayerView>;
+  /**
+   * Brings the files of layers onto the disk, fetching blobs that are not here. Throws `LayerMissingError`,
+   * `BlobMissingError`, `DigestMismatchError`, `InvalidArchiveError`, `StoreUnwritableError` and errors of fetching.
+   */
+  unlazy(layers: readonly LayerID[], signal: AbortSignal, observe?: UnpackObserver): Promise<void>;
+  /** The files of layers and their checksums, without a mount; at least one layer. They are unpacked first. */
+  contents(layers: readonly LayerID[], signal: AbortSignal): Promise<ContentChecksums>;
+  /**
+   * The layers that turn `lower` into `upper`: what is left of `upper` if it begins with `lower`, else one layer with the
+   * differences of both trees.
+   */
+  diff(lower: readonly LayerID[], upper: readonly LayerID[], signal: AbortSignal): Promise<readonly LayerID[]>;
+
+  /**
+   * Says where a blob can be fetched from, for as long as this process runs. A cached result may stand on a lazy layer of
+   * an earlier process; this is what makes it readable.
+   */
+  offer(layer: LazyLayer): void;
+  /**
+   * Adds a layer without fetching it, or finds the one that is there; returns its id, which follows from the chain id of
+   * its tar and those below, so that equal base images share their layers.
+   *
+   * @param parents The layers below, bottom first, as this method returned them.
+   */
+  addLazy(layer: LazyLayer, parents?: readonly LayerID[]): LayerID;
+  /** Makes a blob of a layer. Throws what `unlazy` and `layerTar` throw. */
+  toBlob(id: LayerID, options: LayerBlobOptions, signal: AbortSignal): Promise<LayerBlob>;
+
+  /** Whether a layer is known. */
+  has(id: LayerID): boolean;
+  get(id: LayerID): LayerRecord | undefined;
+  /** All layers, oldest first. */
+  list(): LayerRecord[];
+  /** The directory of a layer's files, which may not be there yet. */
+  path(id: LayerID): string;
+  /** All layers with what each takes on the disk, in bytes; 0 where only the blob is known. */
+  usage(signal: AbortSignal): Promise<(LayerRecord & { readonly size: number })[]>;
+  /** The digests of blobs that layers came as or were made into. */
+  blobs(): Set<Digest>;
+  /** Removes layers. Only for who holds the store's lock alone. */
+  remove(ids: Iterable<LayerID>): Promise<void>;
+  /** Removes what crashed processes left. Only when no other process uses the store (see `shareStore`). */
+  sweep(): void;
+}
+
+export interface LayerStoreOptions {
+  /** `$OUTCROP_ROOT`: layers go to `layers/` in it. */
+  readonly root: string;
+  readonly content: ContentStore;
+  readonly database: Database;
+  readonly pool?: () => WorkerPool;
+  /** Nanoseconds since the epoch. */
+  readonly now?: () => bigint;
+}
+
+/** Opens the layer store of a root. Throws `StoreUnwritableError` and `DatabaseError`. */
+export function openLayerStore(options: LayerStoreOptions): LayerStore {
+  const { root, content, database, pool = workerPool, now = () => BigInt(Date.now()) * 1_000_000n } = options;
+  const directories = layerDirectories(join(root, 'layers'));
+  const records = layerRecords(database);
+  const unprivileged = inUserNamespace();
+  const offers = new Map<Digest, LazyLayer['fetch']>();
+  const locks = join(root, 'locks');
+  const fetchOf = (digest: Digest): LazyLayer['fetch'] | undefined => offers.get(digest);
+  const queue = layerUnpackQueue({ directories, records, content, pool, unprivileged, locks, fetchOf });
+  const toBlob = layerBlobs({ directories, records, content, pool, queue });
+  const used = new Set<LayerID>();
+  let checksums: SnapshotContents | undefined;
+
+  const milliseconds = (): number => Number(now() / 1_000_000n);
+
+  const require = (ids: readonly LayerID[]): LayerRecord[] =>
+    ids.map(id => {
+      const layer = records.get(id);
+      if (layer === undefined) throw new LayerMissingError(id);
+      return layer;
+    });
+
+  const add = async (
+    temporary: TemporaryLayer,
+    about: Pick<LayerRecord, 'parents' | 'hides' | 'diffOf'>,
+  ): Promise<LayerID> => {
+    const id = randomBytes(16).toString('hex');
+    await temporary.publish(id);
+    records.add({ id, isUnpacked: true, createdAt: now(), lastUsedAt: milliseconds(), ...about });
+    return id;
+  };
+
+  const unlazy = async (ids: readonly LayerID[], signal: AbortSignal, observe?: UnpackObserver): Promise<void> => {
+    for (const id of ids) used.add(id);
+    await queue.unpack(ids, signal, observe);
+  };
+
+  const mountable = async (ids: readonly LayerID[], signal: AbortSignal): Promise<readonly MountableLayer[]> => {
+    await unlazy(ids, signal);
+    return require(ids);
+  };
+
+  const contents = (): SnapshotContents => {
+    checksums ??= snapshotContents({
+      layerPath: directories.path,
+      directory: join(root, 'checksums'),
+      database,
+      pool,
+      overlayXattrs: unprivileged ? 'user.overlay.' : 'trusted.overlay.',
+    });
+    return checksums;
+  };
+
+  const flush = (): void => {
+    if (used.size === 0) return;
+    records.touch(used, milliseconds());
+    used.clear();
+  };
+
+  const store: LayerStore = {
+    unlazy,
+    toBlob(id, blobOptions, signal) {
+      used.add(id);
+      return toBlob(id, blobOptions, signal);
+    },
+    async prepare(ids, signal) {
+      const layers = await mountable(ids, signal);
+      return activateLayer(layers, { directories, unprivileged }, temporary =>
+        add(temporary, { parents: [...ids], hides: ids.length > 0 }),
+      );
+    },
+    async view(ids, signal) {
+      return viewLayers(await mountable(ids, signal), { directories, unprivileged });
+    },
+    async contents(ids, signal) {
+      await unlazy(ids, signal);
+      return contents().open(ids);
+    },
+    async diff(lower, upper, signal) {
+      if (lower.every((id, index) => upper[index] === id)) return upper.slice(lower.length);
+      await unlazy([...new Set([...lower, ...upper])], signal);
+      await using temporary = directories.temporary();
+      const stack = (ids: readonly LayerID[]): string[] => ids.map(id => toBytePath(directories.path(id))).reverse();
+      const input = { lower: stack(lower), upper: stack(upper), target: toBytePath(temporary.fs) };
+      const { hides } = await pool().run('diffLayer', input, signal);
+      return [await add(temporary, { parents: [...lower], hides, diffOf: [...upper] })];
+    },
+    offer({ descriptor, fetch }) {
+      offers.set(descriptor.digest, fetch);
+    },
+    addLazy(layer, parents = []) {
+      const { descriptor, diffId } = layer;
+      store.offer(layer);
+      const id = lazyID(diffId, parents);
+      used.add(id);
+      const known = records.get(id);
+      if (known !== undefined && (known.isUnpacked || known.origin?.digest === descriptor.digest)) return id;
+      // The same tar, compressed otherwise: the newer offer is the one that can be fetched.
+      if (known !== undefined && known.origin !== undefined && content.has(known.origin.digest)) return id;
+      const at = now();
+      database.transaction(() => {
+        if (known !== undefined) records.remove(id);
+        records.add({
+          id,
+          parents: [...parents],
+          diffID: diffId,
+          origin: descriptor,
+          isUnpacked: false,
+          hides: true,
+          createdAt: at,
+          lastUsedAt: milliseconds(),
+        });
+      });
+      return id;
+    },
+    has: id => records.get(id) !== undefined,
+    get: id => records.get(id),
+    list: () => records.list(),
+    path: id => directories.path(id),
+    async usage(signal) {
+      const found: (LayerRecord & { readonly size: number })[] = [];
+      for (const layer of records.list()) {
+        let size = layer.isUnpacked ? layer.size : 0;
+        if (size === undefined) {
+          size = await pool().run('measureLayer', { path: toBytePath(directories.path(layer.id)) }, signal);
+          records.setSize(layer.id, size);
+        }
+        found.push({ ...layer, size });
+      }
+      return found;
+    },
+    blobs: () => records.blobs(),
+    async remove(ids) {
+      const gone = [...ids];
+      // Rows go first: none ever points at what is not there.
+      database.transaction(() => {
+        for (const id of gone) records.remove(id);
+      });
+      for (const id of gone) {
+        used.delete(id);
+        contents().forget(id);
+      }
+      await Promise.all(gone.map(id => directories.remove(id)));
+    },
+    sweep() {
+      directories.sweep();
+      content.sweep();
+      for (const name of readdirSync(locks)) rmSync(join(locks, name), { force: true });
+      const known = new Set<LayerID>();
+      for (const layer of records.list()) {
+        if (layer.isUnpacked && !directories.exists(layer.id)) {
+          if (layer.origin === undefined) {
+            records.remove(layer.id);
+            continue;
+          }
+          records.setUnpacked(layer.id, false, layer.hides);
+        }
+        if (layer.isUnpacked || directories.exists(layer.id)) known.add(layer.id);
+      }
+      for (const id of directories.ids()) {
+        if (!known.has(id)) rmSync(join(directories.root, id), { recursive: true, force: true });
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      flush();
+      checksums?.save();
+      checksums?.[Symbol.dispose]();
+    },
+  };
+  return store;
+}
+
+/** The id of a layer that came as a blob: the chain id (OCI image spec, config.md, "Layer ChainID") of ids below. */
+function lazyID(diffID: Digest, parents: readonly LayerID[]): LayerID {
+  const below = parents.at(-1);
+  const [algorithm, hex] = diffID.split(':');
+  if (below === undefined) return hex ?? algorithm ?? '';
+  return createHash('sha256').update(`sha256:${below} ${diffID}`).digest('hex');
+}
