@@ -6,6 +6,7 @@ rmSync('dist', { recursive: true, force: true });
 await build({
   entryPoints: {
     outcrop: 'src/entry/cli/main.ts',
+    worker: 'src/store/content/worker.ts',
   },
   outdir: 'dist',
   bundle: true,
