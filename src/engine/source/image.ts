@@ -1,6 +1,6 @@
 import { formatReference, parseReference, type Reference } from '../../wire/oci/reference.ts';
 import type { SourceRequest } from '../ops/op-context.ts';
-import { type Ref, snapshotRef } from '../ops/ref.ts';
+import { type LayerID, type Ref, snapshotRef } from '../ops/ref.ts';
 import type { Op } from '../solver/op.ts';
 import { type ResolvedImage, resolveImage } from './image-content.ts';
 import { imageKeys } from './image-key.ts';
@@ -120,7 +120,9 @@ function lazyImageOp(
     },
     async exec(_, signal) {
       const { layers } = await once(signal);
-      return [snapshotRef(layers.map(layer => options.layers.addLazy(layer)))];
+      const ids: LayerID[] = [];
+      for (const layer of layers) ids.push(options.layers.addLazy(layer, ids));
+      return [snapshotRef(ids)];
     },
   };
 }

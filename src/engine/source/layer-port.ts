@@ -25,6 +25,9 @@ export interface SourceLayers extends Pick<SnapshotStore, 'prepare'> {
    * an earlier process; this is what makes it readable.
    */
   offer(layer: LazyLayer): void;
-  /** Adds a layer without fetching it, or finds the one that is there; returns its id. */
-  addLazy(layer: LazyLayer): LayerID;
+  /**
+   * Adds a layer without fetching it, or finds the one that is there; returns its id.
+   * @param parents the layers below, bottom first
+   */
+  addLazy(layer: LazyLayer, parents: readonly LayerID[]): LayerID;
 }
