@@ -1,6 +1,7 @@
 /** Directories that steps share from build to build: `--mount=type=cache`. */
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type FileLock, lockFile, tryLockFile } from '../../../host/system/lock.ts';
@@ -24,6 +25,8 @@ interface CacheRequest {
   readonly id: string;
   readonly sharing: CacheSharing;
   readonly seed?: CacheSeed | undefined;
+  /** What the cache is, for those who look at what takes space. */
+  readonly description?: string;
 }
 
 /** A cache in use; disposing it lets others have it. What is in it stays. */
@@ -32,53 +35,100 @@ export interface CacheMount extends Disposable {
   readonly path: string;
 }
 
+/** A directory of a cache. */
+export interface CacheMountRecord {
+  readonly id: string;
+  readonly type: 'exec.cachemount';
+  readonly description: string;
+  readonly path: string;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  readonly lastUsedAt: number;
+}
+
 export interface CacheMountStore {
   /** A directory for a cache, made if there is none; other processes on the same store keep to the same rules. */
   acquire(request: CacheRequest, signal: AbortSignal): Promise<CacheMount>;
+  /** All directories that there are. */
+  list(): CacheMountRecord[];
+  /** Removes a directory with all that is in it, unless a step uses it. Says whether it did. */
+  remove(id: string, signal: AbortSignal): Promise<boolean>;
 }
 
 /** How often a locked cache is asked for again, in milliseconds. */
 const PATIENCE = 100;
+const INSTANCE = /^[0-9]+$/;
 
 /**
  * Opens the caches below a directory. A cache is a directory named by the hash of its id, with one numbered directory for each
- * that is or was used at the same time: `<hash>/<n>/data`, its lock `<hash>/<n>/lock`, and the id in `<hash>/id`.
+ * that is or was used at the same time: its files in `<hash>/<n>/data`, its lock `<hash>/<n>/lock`, which was touched when it
+ * was last used, and what it is in `<hash>/<n>/about`. Numbers are handed out under the lock `<hash>/lock`.
  */
 export function openCacheMounts(root: string): CacheMountStore {
   return {
     async acquire(request, signal) {
-      const key = request.seed ? `${request.id}:${request.seed.identity}` : request.id;
-      const place = join(root, hexOf(digestOf(key)));
+      const place = join(root, hexOf(digestOf(keyOf(request))));
       mkdirSync(place, { recursive: true, mode: 0o711 });
       for (;;) {
-        const mount = await attempt(place, key, request, signal);
+        const mount = await attempt(place, request, signal);
         if (mount) return mount;
         await delay(PATIENCE, undefined, { signal });
       }
     },
+    list: () =>
+      entries(root).flatMap(hash => instances(join(root, hash)).flatMap(number => record(root, hash, number) ?? [])),
+    async remove(id, signal) {
+      const [hash = '', number = ''] = id.split('/');
+      if (!INSTANCE.test(number) || !entries(root).includes(hash)) return false;
+      const place = join(root, hash);
+      const gone = join(place, `old-${randomUUID()}`);
+      {
+        using _choosing = await lockFile(join(place, 'lock'), 'exclusive', signal);
+        if (!instances(place).includes(Number(number))) return false;
+        using unused = tryLockFile(lockPath(place, Number(number)), 'exclusive');
+        if (!unused) return false;
+        renameSync(join(place, number), gone);
+      }
+      await rm(gone, { recursive: true, force: true });
+      return true;
+    },
   };
 }
 
+function keyOf({ id, seed }: CacheRequest): string {
+  return seed ? `${id}:${seed.identity}` : id;
+}
+
 /** Finds or makes a directory; undefined when one is there that has to be waited for. */
-async function attempt(
-  place: string,
-  key: string,
-  { sharing, seed }: CacheRequest,
-  signal: AbortSignal,
-): Promise<CacheMount | undefined> {
+async function attempt(place: string, request: CacheRequest, signal: AbortSignal): Promise<CacheMount | undefined> {
+  const { sharing } = request;
   using _choosing = await lockFile(join(place, 'lock'), 'exclusive', signal);
+  // Left by a process that was killed: directories are made under this lock.
+  for (const name of entries(place))
+    if (/^(new|old)-/.test(name)) rmSync(join(place, name), { recursive: true, force: true });
   const numbers = instances(place);
   const lock = sharing === 'shared' ? lockShared(place, numbers) : lockFree(place, numbers);
   if (lock) return mountOf(lock);
   if (sharing === 'locked' && numbers.length > 0) return undefined;
   const number = (numbers.at(-1) ?? -1) + 1;
-  await makeInstance(place, number, key, seed, signal);
+  await makeInstance(place, number, request, signal);
   const made = tryLockFile(lockPath(place, number), sharing === 'shared' ? 'shared' : 'exclusive');
   return made && mountOf(made);
 }
 
 function mountOf(lock: FileLock): CacheMount {
-  return { path: join(lock.path, '..', 'data'), [Symbol.dispose]: () => lock[Symbol.dispose]() };
+  const touch = () => {
+    const now = new Date();
+    utimesSync(lock.path, now, now);
+  };
+  touch();
+  return {
+    path: join(lock.path, '..', 'data'),
+    [Symbol.dispose]() {
+      touch();
+      lock[Symbol.dispose]();
+    },
+  };
 }
 
 function lockFree(place: string, numbers: readonly number[]): FileLock | undefined {
@@ -106,33 +156,57 @@ function lockShared(place: string, numbers: readonly number[]): FileLock | undef
   return free === undefined ? undefined : tryLockFile(lockPath(place, free), 'shared');
 }
 
-function instances(place: string): number[] {
-  return readdirSync(place)
-    .filter(name => /^[0-9]+$/.test(name))
-    .map(Number)
-    .sort((a, b) => a - b);
+/** The directory appears whole or not at all. */
+async function makeInstance(place: string, number: number, request: CacheRequest, signal: AbortSignal): Promise<void> {
+  const temporary = join(place, `new-${randomUUID()}`);
+  try {
+    mkdirSync(join(temporary, 'data'), { recursive: true });
+    await request.seed?.fill(join(temporary, 'data'), signal);
+    const { id, description = `cached mount with id "${id}"` } = request;
+    writeFileSync(join(temporary, 'about'), JSON.stringify({ id, description }));
+    writeFileSync(join(temporary, 'lock'), '');
+    renameSync(temporary, join(place, String(number)));
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}
+
+function record(root: string, hash: string, number: number): CacheMountRecord | undefined {
+  const place = join(root, hash, String(number));
+  try {
+    const about: unknown = JSON.parse(readFileSync(join(place, 'about'), 'utf8'));
+    const described = typeof about === 'object' && about !== null && 'description' in about ? about.description : '';
+    return {
+      id: `${hash}/${number}`,
+      type: 'exec.cachemount',
+      description: String(described),
+      path: join(place, 'data'),
+      createdAt: statSync(join(place, 'about')).mtimeMs,
+      lastUsedAt: statSync(lockPath(join(root, hash), number)).mtimeMs,
+    };
+  } catch (error) {
+    // Somebody else has just removed it.
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 function lockPath(place: string, number: number): string {
   return join(place, String(number), 'lock');
 }
 
-/** The directory appears whole or not at all. */
-async function makeInstance(
-  place: string,
-  number: number,
-  key: string,
-  seed: CacheSeed | undefined,
-  signal: AbortSignal,
-): Promise<void> {
-  const temporary = join(place, `new-${randomUUID()}`);
+function instances(place: string): number[] {
+  return entries(place)
+    .filter(name => INSTANCE.test(name))
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
+function entries(directory: string): string[] {
   try {
-    mkdirSync(join(temporary, 'data'), { recursive: true });
-    await seed?.fill(join(temporary, 'data'), signal);
-    writeFileSync(join(temporary, 'lock'), '');
-    writeFileSync(join(place, 'id'), key);
-    renameSync(temporary, join(place, String(number)));
-  } finally {
-    rmSync(temporary, { recursive: true, force: true });
+    return readdirSync(directory);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw error;
   }
 }

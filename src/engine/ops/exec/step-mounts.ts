@@ -2,6 +2,7 @@
 import { chmodSync } from 'node:fs';
 import { posix } from 'node:path';
 import type { StepMount } from '../../../host/runtime/step.ts';
+import { goQuote } from '../../../plan/dockerfile/go-text.ts';
 import { toBytePath } from '../../../wire/fsutil/byte-path.ts';
 import { createPathFilter } from '../../../wire/fsutil/path-filter.ts';
 import { digestOf } from '../../../wire/oci/digest.ts';
@@ -83,7 +84,8 @@ export async function prepareStepMounts(
     // Within one step a cache is one directory, however it is shared.
     let cache = caches.get(key);
     if (!cache) {
-      const request = { id: options.ID, sharing: sharingOf(options.sharing), seed };
+      const description = describeCache(mount, options.ID, op.meta?.args ?? []);
+      const request = { id: options.ID, sharing: sharingOf(options.sharing), seed, description };
       cache = cleanup.use(await context.cacheMounts.acquire(request, signal));
       caches.set(key, cache);
     }
@@ -167,6 +169,11 @@ function sharingOf(sharing: CacheSharingOpt): CacheSharing {
     default:
       throw new InvalidOpError(`invalid cache sharing option: ${sharing}`);
   }
+}
+
+function describeCache(mount: Mount, id: string, args: readonly string[]): string {
+  const suffix = id === mount.dest ? '' : ` with id ${goQuote(id)}`;
+  return `cached mount ${mount.dest} from exec ${args.join(' ')}${suffix}`;
 }
 
 /** A cache that starts with the files of an input. They are copied once, so that the cache outlives the input's layers. */
