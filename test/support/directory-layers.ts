@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { LazyLayer, SourceLayers } from '../../src/engine/source/layer-port.ts';
+import type { SourceLayers } from '../../src/engine/source/layer-port.ts';
+import type { LazyLayer } from '../../src/store/snapshot/unpack-layers.ts';
 
 /** Layers as plain directories, for tests of what makes layers and does not care what becomes of them. */
 export interface DirectoryLayers extends SourceLayers {

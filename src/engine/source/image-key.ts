@@ -67,7 +67,7 @@ function chainOf({ config, layerLimit }: ImageKeyInput): Digest | undefined {
 }
 
 /** The chain id of layers (OCI image spec, config.md): one digest for a stack of them. Undefined for no layers. */
-export function chainId(diffIds: readonly Digest[]): Digest | undefined {
+function chainId(diffIds: readonly Digest[]): Digest | undefined {
   const [first, ...rest] = diffIds;
   if (first === undefined) return undefined;
   return rest.reduce((chain, diffId): Digest => {

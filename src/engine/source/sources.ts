@@ -21,7 +21,7 @@ import { resolveImage } from './image-content.ts';
 import type { SourceLayers } from './layer-port.ts';
 import { createRegistryImages, type ResolveMode } from './registry-images.ts';
 import { SourceError } from './source-key.ts';
-import { sourceProgress } from './source-progress.ts';
+import { sourceProgress, tokenProgress } from './source-progress.ts';
 
 /** What the sources of a build are made of. */
 export interface SourcesOptions {
@@ -85,6 +85,7 @@ export function createSources(options: SourcesOptions): Sources {
   const blobOptions = { registry, ociLayouts, layers };
   const httpOptions = { transport, downloads, layers, secrets, silence: SILENCE };
   const gitOptions = { repositories: join(options.root, 'git'), checkouts: downloads, layers, secrets, ssh };
+  const tokens = registry.watchTokens(tokenProgress(options.emit, options.now));
   const progressOf = (vertex: string) => sourceProgress(vertex, options.emit, options.now);
 
   return {
@@ -134,7 +135,10 @@ export function createSources(options: SourcesOptions): Sources {
           return undefined;
       }
     },
-    [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      tokens[Symbol.dispose]();
+      await transport[Symbol.asyncDispose]();
+    },
   };
 }
 

@@ -54,7 +54,7 @@ const EXPIRY_MARGIN_MS = 10_000;
 export function createAuthorizer(options: {
   readonly credentials: (host: string, signal: AbortSignal) => Promise<Credentials | undefined>;
   readonly exchange: TokenExchange;
-  readonly onToken: TokenListener | undefined;
+  readonly onToken: TokenListener;
   /** Ends with the client: what one request waits for serves others too, so no single request's signal may end it. */
   readonly lifetime: AbortSignal;
 }): Authorizer {
@@ -94,13 +94,13 @@ export function createAuthorizer(options: {
     if (credentials?.registryToken !== undefined) {
       return { header: `Bearer ${credentials.registryToken}`, expires: Number.POSITIVE_INFINITY };
     }
-    const done = options.onToken?.(endpoint.host, scopes);
+    const done = options.onToken(endpoint.host, scopes);
     try {
       const token = await requestToken(options.exchange, endpoint, challenge, scopes, credentials, options.lifetime);
-      done?.();
+      done();
       return token;
     } catch (error) {
-      done?.(error);
+      done(error);
       throw error;
     }
   };

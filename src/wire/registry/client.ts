@@ -24,7 +24,6 @@ export interface RegistryOptions {
   readonly retry?: Partial<RetryPolicy>;
   /** Milliseconds without a byte after which an exchange fails. Default 30,000. */
   readonly silence?: number;
-  readonly onToken?: TokenListener;
 }
 
 /** How a blob is pushed. */
@@ -37,6 +36,8 @@ export interface PushOptions {
 
 /** Talks to OCI registries (OCI distribution spec). Every method throws `RegistryError` when it failed for good. */
 export interface RegistryClient extends AsyncDisposable {
+  /** Tells of each token that is fetched, until what it returns is disposed. */
+  watchTokens(listener: TokenListener): Disposable;
   /** What the reference names now: media type, digest and size of a manifest or an index. */
   resolve(reference: Reference, signal: AbortSignal): Promise<Descriptor>;
   /** The bytes of a manifest or index, checked against the descriptor's digest. */
@@ -79,13 +80,19 @@ export function createRegistryClient(options: RegistryOptions = {}): RegistryCli
   const silence = options.silence ?? DEFAULT_SILENCE;
   const transport = createTransport(silence);
   const lifetime = new AbortController();
+  const watchers = new Set<TokenListener>();
   const sender = createSender(
     transport,
     exchange =>
       createAuthorizer({
         credentials: options.credentials ?? (async () => undefined),
         exchange,
-        onToken: options.onToken,
+        onToken(host, scopes) {
+          const ends = [...watchers].map(watcher => watcher(host, scopes));
+          return error => {
+            for (const end of ends) end(error);
+          };
+        },
         lifetime: lifetime.signal,
       }),
     { ...DEFAULT_RETRY, ...options.retry },
@@ -118,6 +125,10 @@ export function createRegistryClient(options: RegistryOptions = {}): RegistryCli
   };
 
   return {
+    watchTokens(listener) {
+      watchers.add(listener);
+      return { [Symbol.dispose]: () => void watchers.delete(listener) };
+    },
     resolve: (reference, signal) =>
       firstOf(endpointsOf(reference.domain, hosts), signal, endpoint => resolveAt(sender, endpoint, reference, signal)),
     manifest(reference, descriptor, signal) {

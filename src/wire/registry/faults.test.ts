@@ -222,10 +222,10 @@ test('tokens: fetched with the scope, kept, fetched anew when refused', async ()
   const told: string[] = [];
   await using registry = client({
     credentials: async () => ({ username: 'u', password: 'p' }),
-    onToken: (host, scopes) => {
-      told.push(`${host} ${scopes.join(' ')}`);
-      return () => told.push('done');
-    },
+  });
+  using _ = registry.watchTokens((host, scopes) => {
+    told.push(`${host} ${scopes.join(' ')}`);
+    return () => told.push('done');
   });
   await registry.resolve(server.reference, signal);
   await Promise.all([registry.resolve(server.reference, signal), registry.resolve(server.reference, signal)]);
