@@ -43,7 +43,7 @@ export interface SourcesOptions {
 }
 
 /** An image whose config is wanted. */
-export interface ImageConfigQuery {
+interface ImageConfigQuery {
   readonly ref: string;
   readonly platform: Platform;
   readonly resolveMode: ResolveMode;
@@ -52,14 +52,14 @@ export interface ImageConfigQuery {
 }
 
 /** The config of an image. */
-export interface ImageConfigAnswer {
+interface ImageConfigAnswer {
   /** Of what the reference names: of an index if it is one. */
   readonly digest: Digest;
   readonly config: Uint8Array;
 }
 
 /** A source whose time is wanted. */
-export interface SourceTimeQuery {
+interface SourceTimeQuery {
   readonly identifier: string;
   readonly attrs: Readonly<Record<string, string>>;
   /** Digest of the vertex that the look-up is shown under. */

@@ -26,7 +26,7 @@ export interface BuildkitdConfig {
 }
 
 /** A `buildkitd.toml` that cannot be used. */
-export class BuildkitdConfigError extends Error {
+class BuildkitdConfigError extends Error {
   override readonly name = 'BuildkitdConfigError';
 }
 

@@ -14,7 +14,7 @@ export interface Credentials {
 }
 
 /** Proxies that Docker sets as build arguments, per daemon address or `default`. */
-export interface ProxyConfig {
+interface ProxyConfig {
   readonly httpProxy?: string;
   readonly httpsProxy?: string;
   readonly ftpProxy?: string;
@@ -34,7 +34,7 @@ export interface DockerConfig {
 }
 
 /** A config file or credential helper that is there but does not work. */
-export class DockerConfigError extends Error {
+class DockerConfigError extends Error {
   override readonly name = 'DockerConfigError';
 }
 
@@ -44,7 +44,7 @@ const HUB_HOSTS = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io
 const TOKEN_USER = '<token>';
 
 /** The directory of Docker's client configuration: `$DOCKER_CONFIG`, else `~/.docker`. */
-export function dockerConfigDir(env: NodeJS.ProcessEnv): string {
+function dockerConfigDir(env: NodeJS.ProcessEnv): string {
   return env['DOCKER_CONFIG'] || join(env['HOME'] || homedir(), '.docker');
 }
 

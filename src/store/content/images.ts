@@ -3,7 +3,7 @@ import { isDigest } from '../../wire/oci/digest.ts';
 import type { Database } from '../database.ts';
 
 /** A name that an image of this machine has. */
-export interface ImageRecord {
+interface ImageRecord {
   /** Whole and with its tag: `docker.io/library/app:latest`. */
   readonly name: string;
   /** Its manifest or index in the content store. */

@@ -12,7 +12,7 @@ export interface Healthcheck {
 }
 
 /** How a container of the image is run (OCI image spec, config.md; the last five are Docker's). */
-export interface RunConfig {
+interface RunConfig {
   readonly User?: string;
   readonly ExposedPorts?: Readonly<Record<string, object>>;
   readonly Env?: readonly string[];

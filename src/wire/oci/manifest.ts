@@ -37,7 +37,7 @@ export type ParsedManifest =
   | { readonly kind: 'index'; readonly mediaType: string; readonly index: Index };
 
 /** Bytes that are no manifest, or one that cannot be used. */
-export class ManifestError extends Error {
+class ManifestError extends Error {
   override readonly name = 'ManifestError';
 }
 

@@ -5,7 +5,7 @@ export const OCI_CONFIG = 'application/vnd.oci.image.config.v1+json';
 export const OCI_EMPTY = 'application/vnd.oci.empty.v1+json';
 export const OCI_LAYER = 'application/vnd.oci.image.layer.v1.tar';
 export const OCI_LAYER_GZIP = 'application/vnd.oci.image.layer.v1.tar+gzip';
-export const OCI_LAYER_ZSTD = 'application/vnd.oci.image.layer.v1.tar+zstd';
+const OCI_LAYER_ZSTD = 'application/vnd.oci.image.layer.v1.tar+zstd';
 const OCI_FOREIGN = 'application/vnd.oci.image.layer.nondistributable.v1.tar';
 const OCI_FOREIGN_GZIP = `${OCI_FOREIGN}+gzip`;
 const OCI_FOREIGN_ZSTD = `${OCI_FOREIGN}+zstd`;
@@ -13,9 +13,9 @@ const OCI_FOREIGN_ZSTD = `${OCI_FOREIGN}+zstd`;
 export const DOCKER_INDEX = 'application/vnd.docker.distribution.manifest.list.v2+json';
 export const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
 export const DOCKER_CONFIG = 'application/vnd.docker.container.image.v1+json';
-export const DOCKER_LAYER = 'application/vnd.docker.image.rootfs.diff.tar';
+const DOCKER_LAYER = 'application/vnd.docker.image.rootfs.diff.tar';
 export const DOCKER_LAYER_GZIP = 'application/vnd.docker.image.rootfs.diff.tar.gzip';
-export const DOCKER_LAYER_ZSTD = 'application/vnd.docker.image.rootfs.diff.tar.zstd';
+const DOCKER_LAYER_ZSTD = 'application/vnd.docker.image.rootfs.diff.tar.zstd';
 const DOCKER_FOREIGN = 'application/vnd.docker.image.rootfs.foreign.diff.tar';
 const DOCKER_FOREIGN_GZIP = `${DOCKER_FOREIGN}.gzip`;
 
@@ -69,11 +69,6 @@ export function isConfigType(mediaType: string): boolean {
 /** Whether the media type is Docker's retired manifest, schema 1. */
 export function isSchema1Type(mediaType: string): boolean {
   return DOCKER_SCHEMA1.has(mediaType);
-}
-
-/** Whether the media type is that of a file system layer. */
-export function isLayerType(mediaType: string): boolean {
-  return LAYERS.has(mediaType);
 }
 
 /** Whether the layer must not be pushed to a registry, being fetched from its `urls`. */
