@@ -1,11 +1,10 @@
-import type { LazyLayer } from '../../store/snapshot/unpack-layers.ts';
 import { formatReference, parseReference, type Reference } from '../../wire/oci/reference.ts';
 import type { SourceRequest } from '../ops/op-context.ts';
 import { type LayerID, type Ref, snapshotRef } from '../ops/ref.ts';
 import type { Op } from '../solver/op.ts';
 import { type ResolvedImage, resolveImage } from './image-content.ts';
 import { imageKeys } from './image-key.ts';
-import type { SourceLayers } from './layer-port.ts';
+import type { LazyLayer, SourceLayers } from './layer-port.ts';
 import { openOciLayout } from './oci-layout.ts';
 import { type ImageRoot, parseResolveMode, type RegistryImages } from './registry-images.ts';
 import { SourceError, type SourceKey, sourceCacheMap } from './source-key.ts';
