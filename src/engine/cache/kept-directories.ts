@@ -1,0 +1,86 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { workerPool } from '../../store/content/pool.ts';
+import { toBytePath } from '../../wire/fsutil/byte-path.ts';
+import type { UsageRecord } from './usage.ts';
+
+/** A directory outside the layer store that steps or sources keep from build to build. */
+export interface KeptDirectory {
+  readonly record: UsageRecord;
+  /** What is removed with it. */
+  readonly paths: readonly string[];
+}
+
+/** The directories of cache mounts: `<hash>/<n>/data` below the root, the cache's id in `<hash>/id`. */
+export async function cacheMountDirectories(root: string, signal: AbortSignal): Promise<KeptDirectory[]> {
+  const found: KeptDirectory[] = [];
+  for (const hash of namesIn(root)) {
+    const place = join(root, hash);
+    const numbers = namesIn(place).filter(name => /^\d+$/.test(name));
+    for (const number of numbers) {
+      const instance = join(place, number);
+      const description = `cache mount ${readText(join(place, 'id')) ?? hash}`;
+      const about = { id: `cache-${hash.slice(0, 16)}-${number}`, type: 'exec.cachemount', description } as const;
+      // The last directory of a cache takes the cache's own place along.
+      const paths = numbers.length === 1 ? [place] : [instance];
+      const used = [join(instance, 'data'), join(instance, 'lock')];
+      found.push({ record: await describe(about, instance, used, signal), paths });
+    }
+  }
+  return found;
+}
+
+/** The bare repositories of git sources: `<hash>` below the root, its lock beside it. */
+export async function gitDirectories(root: string, signal: AbortSignal): Promise<KeptDirectory[]> {
+  const found: KeptDirectory[] = [];
+  for (const hash of namesIn(root).filter(name => /^[0-9a-f]{64}$/.test(name))) {
+    const repository = join(root, hash);
+    const about = {
+      id: `git-${hash.slice(0, 16)}`,
+      type: 'source.git.checkout',
+      description: 'shared git repository',
+    } as const;
+    const used = [join(repository, 'FETCH_HEAD'), repository];
+    found.push({
+      record: await describe(about, repository, used, signal),
+      paths: [repository, `${repository}.lock`],
+    });
+  }
+  return found;
+}
+
+async function describe(
+  about: Pick<UsageRecord, 'id' | 'type' | 'description'>,
+  directory: string,
+  used: readonly string[],
+  signal: AbortSignal,
+): Promise<UsageRecord> {
+  const { birthtimeMs, ctimeMs } = statSync(directory);
+  const createdAt = birthtimeMs > 0 ? birthtimeMs : ctimeMs;
+  const times = used.map(path => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+  return {
+    ...about,
+    size: await workerPool().run('measureLayer', { path: toBytePath(directory) }, signal),
+    createdAt,
+    lastUsedAt: Math.max(createdAt, ...times),
+    mutable: true,
+    shared: false,
+    parents: [],
+  };
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory).sort();
+  } catch {
+    return [];
+  }
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
