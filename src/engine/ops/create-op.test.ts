@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempDisposableSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
@@ -22,16 +21,25 @@ function vertexOf(op: MessageInitShape<typeof OpSchema>['op'] & object): OpVerte
   return { digest: 'sha256:v', name: 'v', ignoreCache: false, inputs, op: create(OpSchema, { op }) };
 }
 
+const never = () => assert.fail('not for these ops');
+const NO_LAYERS: SnapshotStore = {
+  get: never,
+  unlazy: never,
+  prepare: never,
+  view: never,
+  contents: never,
+  diff: async (lower, upper) => upper.slice(lower.length),
+};
+
 function contextOf(overrides: Partial<OpContext> = {}): OpContext {
-  const unused = () => assert.fail('not for these ops');
   return {
-    layers: testingStore('/nowhere'),
-    sources: { open: unused },
-    runtime: { run: unused, prepare: unused, [Symbol.asyncDispose]: async () => {} },
-    cacheMounts: { acquire: unused, list: () => [], remove: unused },
-    secrets: { get: unused },
-    ssh: { socket: unused },
-    solve: unused,
+    layers: NO_LAYERS,
+    sources: { open: never },
+    runtime: { run: never, prepare: never, [Symbol.asyncDispose]: async () => {} },
+    cacheMounts: { acquire: never, list: () => [], remove: never },
+    secrets: { get: never },
+    ssh: { socket: never },
+    solve: never,
     emit: () => {},
     platform: { os: 'linux', architecture: 'riscv64' },
     entitlements: new Set(),
@@ -69,11 +77,11 @@ test('a passthrough hands its inputs on', async () => {
 });
 
 test('a build solves the graph that its input holds', async () => {
-  using place = mkdtempDisposableSync(join(tmpdir(), 'outcrop-build-'));
-  const layers = testingStore(place.path);
-  mkdirSync(layers.layerPath('l'));
+  await using store = await testingStore();
   const definition = create(DefinitionSchema, { def: [Buffer.from('op')] });
-  writeFileSync(join(layers.layerPath('l'), 'def.bin'), toBinary(DefinitionSchema, definition));
+  const input = await store.make(directory =>
+    writeFileSync(join(directory, 'def.bin'), toBinary(DefinitionSchema, definition)),
+  );
   const solved: Definition[] = [];
   const solve = async (graph: Definition): Promise<Ref> => {
     solved.push(graph);
@@ -82,8 +90,8 @@ test('a build solves the graph that its input holds', async () => {
   const run = (attrs: Record<string, string>) =>
     createOp(
       vertexOf({ case: 'build', value: { builder: -1n, inputs: { 'buildkit.llb.definition': { input: 0n } }, attrs } }),
-      contextOf({ layers, solve }),
-    ).exec([snapshotRef(['l'])], signal);
+      contextOf({ layers: store.layers, solve }),
+    ).exec([input], signal);
   assert.deepEqual(await run({ 'llbbuild.filename': 'def.bin' }), [snapshotRef(['made'])]);
   assert.deepEqual(solved, [definition]);
   await assert.rejects(run({}), /failed to open buildkit.llb.definition: no such file or directory/);
@@ -111,7 +119,7 @@ test('what is not allowed is refused before anything runs', async () => {
 test('unpacking is shown where the layers come from', async () => {
   const digest = `sha256:${'0'.repeat(64)}` as const;
   const layers: SnapshotStore = {
-    ...testingStore('/nowhere'),
+    ...NO_LAYERS,
     get: layer => ({ isUnpacked: layer === 'ready' }),
     unlazy: async (_layers, _signal, observe) => observe?.({ mediaType: '', digest, size: 1 }, async () => {}),
   };

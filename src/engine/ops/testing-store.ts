@@ -1,83 +1,47 @@
-/** A layer store of plain directories. For tests. */
-import { mkdirSync, renameSync, rmSync } from 'node:fs';
+/** A layer store in a directory that goes away. For tests. */
+import { mkdtempDisposableSync, readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { UnmountFlag, unmount } from '../../host/system/mount.ts';
-import { mountOverlay } from '../../host/system/overlay.ts';
-import { contentChecksums } from '../../store/snapshot/checksum.ts';
-import { layersTree } from '../../store/snapshot/file-tree-layers.ts';
-import type { ActiveSnapshot, SnapshotStore } from './op-context.ts';
+import { openContentStore } from '../../store/content/content-store.ts';
+import { openDatabase } from '../../store/database.ts';
+import { type LayerStore, openLayerStore } from '../../store/snapshot/layer-store.ts';
+import { type Ref, type SnapshotRef, snapshotRef } from './ref.ts';
 
-export interface TestingStore extends SnapshotStore {
-  /** The directory of a layer, which may not exist yet. */
-  layerPath(layer: string): string;
-  /** What was prepared and neither committed nor dropped, and views that are open. */
-  open(): number;
+export interface TestingStore extends AsyncDisposable {
+  /** A directory for all that belongs to the test. */
+  readonly root: string;
+  readonly layers: LayerStore;
+  /** A layer on nothing, with the files that `fill` makes in its directory. */
+  make(fill: (directory: string) => void): Promise<SnapshotRef>;
+  /** The directory of the topmost layer of a result. */
+  top(ref: Ref | undefined): string;
+  /** What is mounted or was begun and not ended. */
+  leftovers(): string[];
 }
 
-export function testingStore(root: string): TestingStore {
-  let count = 0;
-  let open = 0;
-  const layerPath = (layer: string) => join(root, layer);
-  const directory = (kind: string) => {
-    const path = join(root, `${kind}-${count++}`);
-    mkdirSync(path);
-    return path;
-  };
-  const lowerOf = (layers: readonly string[]) => layers.map(layerPath).reverse();
-
-  async function prepare(layers: readonly string[]): Promise<ActiveSnapshot> {
-    const [upper, work, target] = [directory('upper'), directory('work'), directory('target')];
-    let mounted = false;
-    let done = false;
-    open++;
-    const close = () => {
-      if (mounted) unmount(target, UnmountFlag.detach);
-      mounted = false;
-      if (!done) open--;
-      done = true;
-    };
-    return {
-      upper,
-      mount: async () => {
-        if (!mounted) mountOverlay({ lower: lowerOf(layers), upper, work, target });
-        mounted = true;
-        return target;
-      },
-      commit: async () => {
-        close();
-        const id = `layer-${count++}`;
-        renameSync(upper, layerPath(id));
-        return id;
-      },
-      [Symbol.asyncDispose]: async () => {
-        close();
-        for (const path of [upper, work]) rmSync(path, { recursive: true, force: true });
-      },
-    };
-  }
-
+export async function testingStore(): Promise<TestingStore> {
+  await using stack = new AsyncDisposableStack();
+  const place = stack.use(mkdtempDisposableSync(join(tmpdir(), 'outcrop-ops-')));
+  const root = place.path;
+  const database = stack.use(openDatabase(root));
+  const content = openContentStore(root);
+  const layers = stack.use(openLayerStore({ root, content, database }));
+  const owned = stack.move();
+  const signal = new AbortController().signal;
   return {
-    layerPath,
-    open: () => open,
-    prepare,
-    get: () => ({ isUnpacked: true }),
-    unlazy: async () => {},
-    async view(layers) {
-      const path = directory('view');
-      open++;
-      mountOverlay({ lower: lowerOf(layers), target: path });
-      return {
-        path,
-        [Symbol.asyncDispose]: async () => {
-          open--;
-          unmount(path, UnmountFlag.detach);
-        },
-      };
+    root,
+    layers,
+    async make(fill) {
+      await using active = await layers.prepare([], signal);
+      fill(active.upper);
+      return snapshotRef([await active.commit(signal)]);
     },
-    contents: async layers => contentChecksums(layersTree(layers.map(layerPath)), { view: 'scan' }),
-    diff: async (lower, upper) => {
-      if (lower.some((layer, index) => upper[index] !== layer)) throw new Error('only prefixes here');
-      return upper.slice(lower.length);
+    top(ref) {
+      const layer = ref?.kind === 'snapshot' ? ref.layers.at(-1) : undefined;
+      if (layer === undefined) throw new TypeError('a result without layers');
+      return layers.path(layer);
     },
+    leftovers: () => readdirSync(join(root, 'layers', '.tmp')),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -1,16 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempDisposableSync,
-  readdirSync,
-  readFileSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -21,7 +12,7 @@ import { CacheSharingOpt, ExecOpSchema, type MountSchema, MountType } from '../.
 import { openLocalContexts } from '../../source/local.ts';
 import type { BuildEvent } from '../../status/event.ts';
 import type { OpContext } from '../op-context.ts';
-import { type Ref, scratch, snapshotRef } from '../ref.ts';
+import { type Ref, scratch } from '../ref.ts';
 import { type TestingStore, testingStore } from '../testing-store.ts';
 import { openCacheMounts } from './cache-mount.ts';
 import { ExecError } from './exec-error.ts';
@@ -32,28 +23,25 @@ const LAYER = '67314d5d675033faa78796281e40a7429276ff543da10a3608f57809e328b663'
 const blob = fileURLToPath(new URL(`../../../../test/vectors/base-image/blobs/sha256/${LAYER}`, import.meta.url));
 
 describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to mount' }, () => {
-  let place: ReturnType<typeof mkdtempDisposableSync>;
   let store: TestingStore;
+  let base: Ref;
   let runtime: Runtime;
   let context: OpContext;
   const events: BuildEvent[] = [];
   const secrets = new Map([['token', Buffer.from('s3cret\n')]]);
   const agents = new Map<string, string>();
 
-  before(() => {
+  before(async () => {
     enterPrivateMountNamespace();
-    place = mkdtempDisposableSync(join(tmpdir(), 'outcrop-exec-'));
-    mkdirSync(join(place.path, 'layers'));
-    store = testingStore(join(place.path, 'layers'));
-    runtime = createRuntime({ stateDir: join(place.path, 'run') });
-    mkdirSync(store.layerPath('busybox'));
-    execFileSync('tar', ['-xzf', blob, '-C', store.layerPath('busybox')]);
+    store = await testingStore();
+    runtime = createRuntime({ stateDir: join(store.root, 'run') });
+    base = await store.make(directory => execFileSync('tar', ['-xzf', blob, '-C', directory]));
     const unused = () => assert.fail('not for exec ops');
     context = {
-      layers: store,
+      layers: store.layers,
       sources: { open: unused },
       runtime,
-      cacheMounts: openCacheMounts(join(place.path, 'cache-mounts')),
+      cacheMounts: openCacheMounts(join(store.root, 'cache-mounts')),
       secrets: { get: async id => secrets.get(id) },
       ssh: { socket: async id => agents.get(id) },
       solve: unused,
@@ -65,10 +53,9 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
   });
   after(async () => {
     await runtime[Symbol.asyncDispose]();
-    place.remove();
+    await store[Symbol.asyncDispose]();
   });
 
-  const base = snapshotRef(['busybox']);
   const root: MessageInitShape<typeof MountSchema> = { dest: '/', output: 0n };
 
   interface Options {
@@ -95,14 +82,13 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
     try {
       return await runExecOp({ op, resources: undefined, vertex: 'sha256:v' }, [base, ...inputs], context, signal);
     } finally {
-      assert.equal(store.open(), 0, 'everything was closed');
+      assert.deepEqual(store.leftovers(), []);
     }
   }
 
   /** The layer that a step has added. */
   function added(ref: Ref | undefined): string {
-    assert.ok(ref?.kind === 'snapshot');
-    return store.layerPath(ref.layers.at(-1) ?? '');
+    return store.top(ref);
   }
 
   function output(stream: 1 | 2 = 1): string {
@@ -110,12 +96,13 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
     return Buffer.concat(chunks).toString();
   }
 
-  function layer(name: string, files: Record<string, string>): Ref {
-    for (const [path, content] of Object.entries(files)) {
-      mkdirSync(join(store.layerPath(name), path, '..'), { recursive: true });
-      writeFileSync(join(store.layerPath(name), path), content);
-    }
-    return snapshotRef([name]);
+  function layer(files: Record<string, string>): Promise<Ref> {
+    return store.make(directory => {
+      for (const [path, content] of Object.entries(files)) {
+        mkdirSync(join(directory, path, '..'), { recursive: true });
+        writeFileSync(join(directory, path), content);
+      }
+    });
   }
 
   const none = { input: -1n, output: -1n };
@@ -152,7 +139,7 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
   });
 
   test('binds show a part of an input, read-only or as a copy', async () => {
-    const files = layer('files', { 'src/a': 'a', 'other/b': 'b' });
+    const files = await layer({ 'src/a': 'a', 'other/b': 'b' });
     const bind = { input: 1n, output: -1n, selector: '/src', dest: '/m' };
     await run('cat /m/a; ls /m; touch /m/x', {
       inputs: [files],
@@ -165,23 +152,23 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
     assert.equal(output(), 'changed\n');
     assert.equal(others.length, 0);
     assert.equal(existsSync(join(added(ref), 'm')), false);
-    assert.equal(readFileSync(join(store.layerPath('files'), 'src/a'), 'utf8'), 'a');
+    assert.equal(readFileSync(join(store.top(files), 'src/a'), 'utf8'), 'a');
   });
 
   test('a writable mount with an output is a second result', async () => {
-    const files = layer('both', { 'src/a': 'a' });
+    const files = await layer({ 'src/a': 'a' });
     const [, second] = await run('echo n > /m/new', {
       inputs: [files],
       mounts: [{ input: 1n, output: 1n, selector: '/src', dest: '/m' }],
     });
     assert.deepEqual(readdirSync(join(added(second), 'src')), ['new']);
-    assert.ok(second?.kind === 'snapshot' && second.layers[0] === 'both');
+    assert.ok(second?.kind === 'snapshot' && files.kind === 'snapshot' && second.layers[0] === files.layers[0]);
   });
 
   test('a missing source fails the step', async () => {
     await assert.rejects(
       run('true', {
-        inputs: [layer('less', { a: '' })],
+        inputs: [await layer({ a: '' })],
         mounts: [{ input: 1n, output: -1n, selector: '/nope', dest: '/m' }],
       }),
       /^ExecError: process "\/bin\/sh -c true" did not complete successfully: open \/nope: no such file or directory$/,
@@ -189,12 +176,12 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
   });
 
   test('a build context is mounted as a copy that belongs to root', async () => {
-    const directory = join(place.path, 'client');
+    const directory = join(store.root, 'client');
     mkdirSync(directory);
     writeFileSync(join(directory, 'f'), 'context', { mode: 0o600 });
     writeFileSync(join(directory, 'ignored'), '');
     execFileSync('chown', ['-R', '123:456', directory]);
-    const contents = openLocalContexts(join(place.path, 'state')).open(directory, { excludePatterns: ['ignored'] });
+    const contents = openLocalContexts(join(store.root, 'state')).open(directory, { excludePatterns: ['ignored'] });
     await run('ls /m; stat -c "%u %g %a" /m/f', {
       inputs: [{ kind: 'local', name: 'context', contents }],
       mounts: [{ input: 1n, output: -1n, dest: '/m', readonly: true }],
@@ -223,7 +210,7 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
   });
 
   test('agents are forwarded', async () => {
-    const socket = join(place.path, 'agent');
+    const socket = join(store.root, 'agent');
     const server = createServer(client => client.end('agent says hi'));
     await new Promise<void>(resolve => {
       server.listen(socket, resolve);
@@ -258,12 +245,12 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
   });
 
   test('a cache starts with the files of its input', async () => {
-    const seed = layer('seed', { 'start/f': 'seeded' });
+    const seed = await layer({ 'start/f': 'seeded' });
     const mount = { ...cache('seeded'), input: 1n, selector: '/start' };
     await run('cat /cache/f; echo more > /cache/g', { inputs: [seed], mounts: [mount] });
     await run('cat /cache/g', { inputs: [seed], mounts: [mount] });
     assert.equal(output(), 'more\n');
-    assert.deepEqual(readdirSync(join(store.layerPath('seed'), 'start')), ['f']);
+    assert.deepEqual(readdirSync(join(store.top(seed), 'start')), ['f']);
   });
 
   test('a step without an input has an empty root', async () => {

@@ -1,15 +1,5 @@
 import assert from 'node:assert/strict';
-import {
-  chmodSync,
-  lchownSync,
-  linkSync,
-  mkdirSync,
-  mkdtempDisposableSync,
-  readFileSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, lchownSync, linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { makeDevice, makeNode, setTimes, splitDevice } from '../../../host/system/inode.ts';
@@ -25,7 +15,7 @@ import { digestOf } from '../../../wire/oci/digest.ts';
 import { openLocalContexts } from '../../source/local.ts';
 import { createOp, type OpVertex } from '../create-op.ts';
 import type { OpContext } from '../op-context.ts';
-import { type Ref, snapshotRef } from '../ref.ts';
+import type { Ref } from '../ref.ts';
 import { type TestingStore, testingStore } from '../testing-store.ts';
 
 interface Entry {
@@ -68,20 +58,17 @@ const SECOND = 1_000_000_000n;
 describe(`COPY and ADD: ${cases.length} vectors`, {
   skip: process.getuid?.() === 0 ? false : 'owners, devices and mounts need root',
 }, () => {
-  let place: ReturnType<typeof mkdtempDisposableSync>;
-  before(() => {
+  let store: TestingStore;
+  before(async () => {
     enterPrivateMountNamespace();
-    place = mkdtempDisposableSync(join(tmpdir(), 'outcrop-copy-'));
+    store = await testingStore();
   });
-  after(() => place.remove());
+  after(() => store[Symbol.asyncDispose]());
 
   for (const given of cases) {
     test(given.name, async () => {
-      const root = join(place.path, given.name);
-      mkdirSync(root);
-      const store = testingStore(root);
       const started = BigInt(Date.now()) * 1_000_000n - SECOND;
-      const outcome = build(given, root, store);
+      const outcome = build(given, store);
       if (given.error !== null) {
         await assert.rejects(outcome, (error: Error) => {
           assert.equal(errorText(error), given.error?.replaceAll('<root>', ''));
@@ -92,7 +79,7 @@ describe(`COPY and ADD: ${cases.length} vectors`, {
         assert.ok(ref.kind === 'snapshot');
         assert.deepEqual(readTree(store, ref.layers, started), given.result);
       }
-      assert.equal(store.open(), 0, 'everything was closed');
+      assert.deepEqual(store.leftovers(), []);
     });
   }
 });
@@ -101,14 +88,12 @@ function errorText(error: Error): string {
   return error.message.replace(/checksum of ref \S+:/, 'checksum of ref <ref>:');
 }
 
-async function build(given: Case, root: string, store: TestingStore): Promise<Ref> {
+async function build(given: Case, store: TestingStore): Promise<Ref> {
   const images: Record<string, Ref> = {};
   for (const name of ['base', 'other'] as const) {
-    mkdirSync(store.layerPath(name));
-    layOut(store.layerPath(name), given[name] ?? {});
-    images[name] = snapshotRef([name]);
+    images[name] = await store.make(directory => layOut(directory, given[name] ?? {}));
   }
-  const context = join(root, 'context');
+  const context = join(store.root, `context-${given.name}`);
   mkdirSync(context);
   const files: Tree = { ...given.context };
   const [sample] = Object.values(given.context);
@@ -140,10 +125,10 @@ async function build(given: Case, root: string, store: TestingStore): Promise<Re
 }
 
 function contextFor(store: TestingStore, directory: string, images: Record<string, Ref>): OpContext {
-  const contexts = openLocalContexts(join(directory, '..', 'state'));
+  const contexts = openLocalContexts(join(store.root, 'state'));
   const unused = async () => assert.fail('not for file ops');
   return {
-    layers: store,
+    layers: store.layers,
     sources: {
       open({ identifier, attrs }) {
         const exec = async () => {
@@ -251,7 +236,7 @@ function layOut(root: string, tree: Tree): void {
 }
 
 function readTree(store: TestingStore, layers: readonly string[], started: bigint): Tree {
-  const tree = layersTree(layers.map(layer => store.layerPath(layer)));
+  const tree = layersTree(layers.map(layer => store.layers.path(layer)));
   const read: Tree = {};
   const first = new Map<string, string>();
   for (const [bytes, node] of walkTree(tree)) {

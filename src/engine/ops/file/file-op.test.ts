@@ -5,7 +5,6 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
-  mkdtempDisposableSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -14,14 +13,13 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, before, beforeEach, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { enterPrivateMountNamespace } from '../../../host/system/namespace.ts';
 import { type FileActionCopySchema, type FileActionSchema, FileOpSchema } from '../../../wire/proto/gen/pb/ops_pb.ts';
 import { InvalidOpError } from '../op-key.ts';
-import { type Ref, type SnapshotRef, scratch, snapshotRef } from '../ref.ts';
+import { type Ref, type SnapshotRef, scratch } from '../ref.ts';
 import { type TestingStore, testingStore } from '../testing-store.ts';
 import { runFileOp } from './file-op.ts';
 
@@ -29,33 +27,31 @@ type Action = MessageInitShape<typeof FileActionSchema>;
 type Choice = NonNullable<Action['action']>;
 
 describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to mount' }, () => {
-  let place: ReturnType<typeof mkdtempDisposableSync>;
   let store: TestingStore;
 
-  before(() => enterPrivateMountNamespace());
-  beforeEach(() => {
-    place = mkdtempDisposableSync(join(tmpdir(), 'outcrop-file-'));
-    store = testingStore(place.path);
+  before(async () => {
+    enterPrivateMountNamespace();
+    store = await testingStore();
   });
-  afterEach(() => {
-    assert.equal(store.open(), 0, 'everything was closed');
-    place.remove();
-  });
+  after(() => store[Symbol.asyncDispose]());
+  afterEach(() => assert.deepEqual(store.leftovers(), []));
 
-  function layer(name: string, files: Record<string, string>): SnapshotRef {
-    mkdirSync(store.layerPath(name));
-    for (const [path, content] of Object.entries(files)) {
-      const target = join(store.layerPath(name), path);
-      mkdirSync(dirname(target), { recursive: true });
-      if (content.startsWith('-> ')) symlinkSync(content.slice(3), target);
-      else writeFileSync(target, content);
-    }
-    return snapshotRef([name]);
+  /** A layer with these files; a content `-> x` makes a link. */
+  function layer(files: Record<string, string>, more?: (directory: string) => void): Promise<SnapshotRef> {
+    return store.make(directory => {
+      for (const [path, content] of Object.entries(files)) {
+        const target = join(directory, path);
+        mkdirSync(dirname(target), { recursive: true });
+        if (content.startsWith('-> ')) symlinkSync(content.slice(3), target);
+        else writeFileSync(target, content);
+      }
+      more?.(directory);
+    });
   }
 
   async function run(inputs: readonly Ref[], actions: readonly Action[]): Promise<readonly SnapshotRef[]> {
     const op = create(FileOpSchema, { actions: [...actions] });
-    return runFileOp(op, inputs, store, new AbortController().signal);
+    return runFileOp(op, inputs, store.layers, new AbortController().signal);
   }
 
   /** One action on the first input, or on nothing. */
@@ -63,7 +59,7 @@ describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
     const inputs = input === undefined ? others : [input, ...others];
     const secondaryInput = others.length > 0 ? BigInt(inputs.length - 1) : -1n;
     const [ref] = await run(inputs, [{ input: input === undefined ? -1n : 0n, secondaryInput, output: 0n, action }]);
-    return store.layerPath(ref?.layers.at(-1) ?? '');
+    return store.top(ref);
   }
 
   const copy = (value: MessageInitShape<typeof FileActionCopySchema>): Choice => ({
@@ -72,7 +68,7 @@ describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
   });
 
   test('mkdir makes what is missing and leaves what is there', async () => {
-    const base = layer('base', { 'a/f': '' });
+    const base = await layer({ 'a/f': '' });
     const mkdir = (path: string, makeParents = false): Choice => ({
       case: 'mkdir',
       value: { path, mode: 0o1750, makeParents, timestamp: 5_000_000_000n },
@@ -86,7 +82,7 @@ describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
   });
 
   test('mkfile writes through links inside the root', async () => {
-    const base = layer('base', { link: '-> /real', real: 'old' });
+    const base = await layer({ link: '-> /real', real: 'old' });
     const mkfile = (path: string): Choice => ({
       case: 'mkfile',
       value: { path, mode: 0o4640, data: Buffer.from('new'), timestamp: -1n },
@@ -100,7 +96,7 @@ describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
   });
 
   test('symlink makes a link that leads anywhere, where nothing is', async () => {
-    const base = layer('base', { f: '' });
+    const base = await layer({ f: '' });
     const symlink = (newpath: string): Choice => ({
       case: 'symlink',
       value: { oldpath: '../any', newpath, timestamp: -1n, owner: { user: { user: { case: 'byID', value: 7 } } } },
@@ -112,7 +108,7 @@ describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
   });
 
   test('rm removes trees, links themselves, and what matches', async () => {
-    const base = layer('base', { 'd/x/y': '', 'd/l': '-> x', 'd/keep': '', a1: '', a2: '', b: '' });
+    const base = await layer({ 'd/x/y': '', 'd/l': '-> x', 'd/keep': '', a1: '', a2: '', b: '' });
     const rm = (path: string, allowNotFound = false, allowWildcard = false): Choice => ({
       case: 'rm',
       value: { path, allowNotFound, allowWildcard },
@@ -133,7 +129,7 @@ describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
       case: 'mkfile',
       value: { path, mode: 0o644, data: new Uint8Array(), timestamp: -1n },
     });
-    const base = layer('base', {});
+    const base = await layer({});
     const chained = await run(
       [base],
       [
@@ -154,7 +150,7 @@ describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
       forked.map(ref => ref.layers.length),
       [3, 2, 1],
     );
-    assert.deepEqual(readdirSync(store.layerPath(forked[2]?.layers[0] ?? '')), ['c']);
+    assert.deepEqual(readdirSync(store.top(forked[2])), ['c']);
   });
 
   test('indices are checked', async () => {
@@ -175,8 +171,9 @@ describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
   });
 
   test('patterns choose files, and the directories on the way to them', async () => {
-    const source = layer('source', { 'a/x.go': '', 'a/y.md': '', 'b/c/z.go': '', 'b/t/z.go': '', 'e/n': '' });
-    chmodSync(join(store.layerPath('source'), 'b/c'), 0o711);
+    const source = await layer({ 'a/x.go': '', 'a/y.md': '', 'b/c/z.go': '', 'b/t/z.go': '', 'e/n': '' }, directory =>
+      chmodSync(join(directory, 'b/c'), 0o711),
+    );
     const made = await change(
       undefined,
       copy({ src: '/', dest: '/d', includePatterns: ['**/*.go'], excludePatterns: ['**/t', '!**/t/keep'] }),
@@ -187,15 +184,13 @@ describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
   });
 
   test('names of one file stay that', async () => {
-    const source = layer('source', { 's/a': 'x' });
-    linkSync(join(store.layerPath('source'), 's/a'), join(store.layerPath('source'), 's/b'));
+    const source = await layer({ 's/a': 'x' }, directory => linkSync(join(directory, 's/a'), join(directory, 's/b')));
     const made = await change(undefined, copy({ src: '/s', dest: '/d' }), source);
     assert.equal(lstatSync(join(made, 'd/a')).ino, lstatSync(join(made, 'd/b')).ino);
   });
 
   test('holes stay holes', async () => {
-    const source = layer('source', { f: 'start' });
-    truncateSync(join(store.layerPath('source'), 'f'), 8 << 20);
+    const source = await layer({ f: 'start' }, directory => truncateSync(join(directory, 'f'), 8 << 20));
     const made = await change(undefined, copy({ src: '/f', dest: '/g' }), source);
     const { size, blocks } = statSync(join(made, 'g'));
     assert.equal(size, 8 << 20);
@@ -204,8 +199,8 @@ describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
   });
 
   test('what is in the way is replaced when asked for', async () => {
-    const base = layer('base', { 'd/x/y': 'old', 'd/f': 'old' });
-    const source = layer('source', { 's/x': 'new', 's/f/g': 'new' });
+    const base = await layer({ 'd/x/y': 'old', 'd/f': 'old' });
+    const source = await layer({ 's/x': 'new', 's/f/g': 'new' });
     await assert.rejects(
       change(base, copy({ src: '/s', dest: '/d' }), source),
       /^CopyConflictError: cannot copy to non-directory: \/d\/f$/,
@@ -216,14 +211,14 @@ describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
   });
 
   test('a time is given to all that is made', async () => {
-    const source = layer('source', { 's/f': '', 's/e/g': '' });
+    const source = await layer({ 's/f': '', 's/e/g': '' });
     const made = await change(undefined, copy({ src: '/s', dest: '/p/q', timestamp: 1_500_000_000n }), source);
     for (const path of ['p', 'p/q', 'p/q/f', 'p/q/e', 'p/q/e/g'])
       assert.equal(statSync(join(made, path)).mtimeMs, 1500, path);
   });
 
   test('a missing source and a missing directory are errors with paths of the image', async () => {
-    const source = layer('source', { f: '' });
+    const source = await layer({ f: '' });
     await assert.rejects(
       change(undefined, copy({ src: '/nope', dest: '/d' }), source),
       /lstat \/nope: no such file or directory$/,
@@ -243,13 +238,13 @@ describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
       [],
       [{ input: -1n, secondaryInput: -1n, output: 0n, action: copy({ src: '/', dest: '/d' }) }],
     );
-    assert.ok(existsSync(join(store.layerPath(ref?.layers[0] ?? ''), 'd')));
+    assert.ok(existsSync(join(store.top(ref), 'd')));
   });
 
   test('names that are not UTF-8 are kept', async () => {
-    const source = layer('source', { 's/f': '' });
-    const odd = Buffer.concat([Buffer.from(join(store.layerPath('source'), 's/')), Buffer.from([0xff, 0x2e, 0xe9])]);
-    writeFileSync(odd, 'x');
+    const source = await layer({ 's/f': '' }, directory =>
+      writeFileSync(Buffer.concat([Buffer.from(join(directory, 's/')), Buffer.from([0xff, 0x2e, 0xe9])]), 'x'),
+    );
     const made = await change(undefined, copy({ src: '/s', dest: '/dé' }), source);
     assert.deepEqual(readdirSync(join(made, 'dé'), 'latin1').sort(), ['f', '\xff.\xe9']);
   });
