@@ -130,7 +130,7 @@ function archiveExporter(request: ExportRequest, attributes: ImageAttributes, co
       const created = createdAnnotation(image, context.now());
       const options = { names: attributes.names, created, docker };
       await progress.step(attributes.tar ? 'sending tarball' : 'copying files', async advance => {
-        if (!attributes.tar && dest !== undefined) writeLayout(image, context.content, dest, options);
+        if (!attributes.tar && dest !== undefined) await writeLayout(image, context.content, dest, options, signal);
         else if (dest !== undefined)
           await writeDestination(dest, ociArchive(image, context.content, options, signal), advance, signal);
         else await context.loadIntoEngine?.(ociArchive(image, context.content, options, signal), signal);

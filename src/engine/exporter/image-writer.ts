@@ -1,6 +1,6 @@
 import type { ContentStore } from '../../store/content/content-store.ts';
 import type { Descriptor } from '../../wire/oci/descriptor.ts';
-import { digestOf } from '../../wire/oci/digest.ts';
+import { type Digest, digestOf } from '../../wire/oci/digest.ts';
 import { diffIdsOf, parseImageConfig } from '../../wire/oci/image-config.ts';
 import type { SnapshotRef } from '../ops/ref.ts';
 import type { Timestamp } from '../status/event.ts';
@@ -32,6 +32,8 @@ export interface LayerBlobOptions {
 /** Makes blobs of layers; those of a pulled base need not be in the content store. */
 export interface LayerBlobSource {
   blobs(ref: SnapshotRef, options: LayerBlobOptions, signal: AbortSignal): Promise<readonly LayerBlob[]>;
+  /** Brings a blob of these layers into the content store, if it is not there. */
+  fetch(ref: SnapshotRef, blob: Digest, signal: AbortSignal): Promise<void>;
 }
 
 export interface ImageWriterContext {
@@ -54,6 +56,8 @@ export interface WrittenImage {
   readonly layers: readonly Descriptor[];
   /** Seconds. */
   readonly epoch?: number;
+  /** Brings a layer's blob into the content store if it is still elsewhere: that of a base that nothing read. */
+  readonly fetch: (blob: Digest, signal: AbortSignal) => Promise<void>;
 }
 
 /**
@@ -96,11 +100,15 @@ export async function writeImage(
     for (const layer of layers) keep(layer.descriptor);
     images.push(await writePlatform(platform, layers, attributes, annotations, epoch, context, put));
   }
+  const fetch: WrittenImage['fetch'] = async (blob, inner) => {
+    if (context.content.has(blob)) return;
+    for (const { ref } of output.platforms) if (ref.kind === 'snapshot') await context.layers.fetch(ref, blob, inner);
+  };
   const first = images[0];
   if (!first) throw new ExporterAttributeError('the build has no result to export');
   if (!isIndex) {
     const { descriptor, config, layers } = first;
-    return withEpoch({ descriptor, config, isIndex, blobs: [...blobs.values()], layers }, epoch);
+    return withEpoch({ descriptor, config, isIndex, blobs: [...blobs.values()], layers, fetch }, epoch);
   }
   const attestationManifests: Descriptor[] = [];
   for (const [index, platform] of output.platforms.entries()) {
@@ -123,7 +131,7 @@ export async function writeImage(
     Object.keys(annotations.indexDescriptor).length > 0
       ? { ...descriptor, annotations: annotations.indexDescriptor }
       : descriptor;
-  return withEpoch({ descriptor: withAnnotations, isIndex, blobs: [...blobs.values()], layers: [] }, epoch);
+  return withEpoch({ descriptor: withAnnotations, isIndex, blobs: [...blobs.values()], layers: [], fetch }, epoch);
 }
 
 function withEpoch(image: WrittenImage, epoch: number | undefined): WrittenImage {

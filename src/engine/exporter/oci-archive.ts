@@ -41,6 +41,7 @@ export async function* ociArchive(
   for (const hex of [...blobs.keys()].sort()) {
     const blob = blobs.get(hex);
     if (!blob) continue;
+    await image.fetch(blob.digest, signal);
     yield encodeTarHeader(header(`blobs/sha256/${hex}`, TarType.file, 0o444, blob.size));
     for await (const chunk of content.read(blob.digest)) {
       signal.throwIfAborted();
@@ -59,12 +60,19 @@ export async function* ociArchive(
  * Writes an image into an OCI layout directory; images of other names in it stay, one of the same name gives way.
  * @throws the errors of `node:fs`, and ManifestError when the directory has an `index.json` that is none.
  */
-export function writeLayout(image: WrittenImage, content: ContentStore, dest: string, options: ArchiveOptions): void {
+export async function writeLayout(
+  image: WrittenImage,
+  content: ContentStore,
+  dest: string,
+  options: ArchiveOptions,
+  signal: AbortSignal,
+): Promise<void> {
   const blobs = join(dest, 'blobs', 'sha256');
   mkdirSync(blobs, { recursive: true });
   mkdirSync(join(dest, 'ingest'), { recursive: true });
   for (const blob of image.blobs) {
     const target = join(blobs, hexOf(blob.digest));
+    await image.fetch(blob.digest, signal);
     if (!existsSync(target)) placeBlob(content.path(blob.digest), target);
   }
   const tags = options.names.map(name => withDefaultTag(parseReference(name)).tag ?? 'latest');

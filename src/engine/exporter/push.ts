@@ -45,7 +45,7 @@ export async function pushImage(
   const blobs = image.blobs.filter(blob => !isDocument(blob) && !isForeignLayerType(blob.mediaType));
   try {
     await progress.step('pushing layers', () =>
-      Promise.all(blobs.map(blob => pushBlob(client, content, target, blob, mountFrom, signal))),
+      Promise.all(blobs.map(blob => pushBlob(client, content, image, target, blob, mountFrom, signal))),
     );
     const shown = formatReference(withDigest(target, image.descriptor.digest));
     await progress.step(`pushing manifest for ${shown}`, async () => {
@@ -68,13 +68,20 @@ export async function pushImage(
 async function pushBlob(
   client: RegistryClient,
   content: ContentStore,
+  image: WrittenImage,
   target: Reference,
   descriptor: Descriptor,
   mountFrom: PushOptions['mountFrom'],
   signal: AbortSignal,
 ): Promise<void> {
   const from = mountFrom(descriptor.digest);
-  const source = { descriptor, open: (offset: number) => content.read(descriptor.digest, { start: offset }) };
+  const source = {
+    descriptor,
+    async *open(offset: number, inner: AbortSignal) {
+      await image.fetch(descriptor.digest, inner);
+      yield* content.read(descriptor.digest, { start: offset });
+    },
+  };
   const mount = from !== undefined && from !== repositoryName(target) ? { mountFrom: from } : {};
   await client.pushBlob(target, source, mount, signal);
 }

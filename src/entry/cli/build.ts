@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { BuildFlags } from './build-request.ts';
 
 /** Adds `outcrop build`, with the flags of `docker buildx build` under the same names. */
@@ -55,7 +55,7 @@ export function addBuildCommand(program: Command): void {
     .option('--attest <spec>', 'attach an attestation: type=provenance|sbom[,KEY=VALUE]', collect, [])
     .optionsGroup('Cache:')
     .option('--no-cache', 'run every step again')
-    .option('--no-cache-filter <stages>', 'run the steps of these stages again', collect, [])
+    .addOption(noCacheFilter())
     .option('--pull', 'ask the registry for newer base images, even if they are here')
     .option('--cache-from <source>', 'take results from a cache: REF, or type=registry|local|…', collect, [])
     .option('--cache-to <target>', 'keep results in a cache: REF, or type=registry|local|inline|…', collect, [])
@@ -76,6 +76,13 @@ export function addBuildCommand(program: Command): void {
       const { runBuild } = await import('./run-build.ts');
       process.exitCode = await runBuild(path, flags);
     });
+}
+
+/** Commander takes `--no-…` for the negation of another flag; this one is a flag of its own. */
+function noCacheFilter(): Option {
+  const option = new Option('--no-cache-filter <stages>', 'run the steps of these stages again');
+  option.negate = false;
+  return option.argParser(collect).default([]);
 }
 
 function collect(value: string, previous: readonly string[]): string[] {

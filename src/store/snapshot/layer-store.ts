@@ -52,6 +52,11 @@ export interface LayerStore extends AsyncDisposable {
   /** Makes a blob of a layer. Throws what `unlazy` and `layerTar` throw. */
   toBlob(id: LayerID, options: LayerBlobOptions, signal: AbortSignal): Promise<LayerBlob>;
 
+  /** Fetches the blob that a layer came as, if it is not here; a layer that was made here has none to fetch. */
+  fetch(id: LayerID, signal: AbortSignal): Promise<void>;
+  /** Whether the files of a layer are here, or can be had: its blob is in the content store or was offered. */
+  isReachable(id: LayerID): boolean;
+
   /** Whether a layer is known. */
   has(id: LayerID): boolean;
   get(id: LayerID): LayerRecord | undefined;
@@ -194,6 +199,16 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
         });
       });
       return id;
+    },
+    async fetch(id, signal) {
+      const { origin } = require([id])[0] ?? {};
+      if (origin !== undefined) await queue.fetch(origin, signal);
+    },
+    isReachable(id) {
+      const layer = records.get(id);
+      if (layer === undefined || layer.isUnpacked) return layer !== undefined;
+      const { origin } = layer;
+      return origin !== undefined && (offers.has(origin.digest) || content.has(origin.digest, origin.size));
     },
     has: id => records.get(id) !== undefined,
     get: id => records.get(id),

@@ -1,0 +1,60 @@
+import { VertexError } from '../../engine/solver/errors.ts';
+import type { SourceInfo, SourceRange } from '../../engine/status/event.ts';
+import { DockerfileError } from '../../plan/dockerfile/error.ts';
+import type { LoadedGraph } from '../../plan/llb/load.ts';
+import type { Range } from '../../wire/proto/gen/pb/ops_pb.ts';
+import { BuildError, type ErrorSource } from './builder.ts';
+
+/** Where errors of a build point to: the Dockerfile, once it was read, and the graphs that were solved. */
+export interface ErrorPlaces {
+  readonly dockerfile: SourceInfo | undefined;
+  readonly graphs: readonly LoadedGraph[];
+}
+
+/** An error of a build with the places in the Dockerfile that it is about; an abort stays what it is. */
+export function buildError(error: unknown, places: ErrorPlaces): unknown {
+  if (error instanceof BuildError || (error instanceof Error && error.name === 'AbortError')) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new BuildError(message, { cause: error, sources: sourcesOf(error, places), hints: hintsOf(error) });
+}
+
+function sourcesOf(error: unknown, { dockerfile, graphs }: ErrorPlaces): ErrorSource[] {
+  if (error instanceof VertexError) {
+    const { digest } = error.vertex;
+    const graph = graphs.find(candidate => candidate.vertices.some(vertex => vertex.digest === digest));
+    const locations = graph?.vertices.find(vertex => vertex.digest === digest)?.locations ?? [];
+    return locations.flatMap(({ sourceIndex, ranges }) => {
+      const info = graph?.sources[sourceIndex];
+      if (!info) return [];
+      return [
+        {
+          info: { filename: info.filename, data: info.data, language: info.language },
+          ranges: ranges.flatMap(rangeOf),
+        },
+      ];
+    });
+  }
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    if (!(cause instanceof DockerfileError) || !dockerfile) continue;
+    return cause.locations.slice(0, 1).map(({ start, end }) => ({ info: dockerfile, ranges: [lines(start, end)] }));
+  }
+  return [];
+}
+
+function rangeOf({ start, end }: Range): SourceRange[] {
+  return start && end ? [lines(start.line, end.line)] : [];
+}
+
+function lines(start: number, end: number): SourceRange {
+  return { start: { line: start, character: 0 }, end: { line: end, character: 0 } };
+}
+
+/** What an error's causes have to add for the reader. */
+function hintsOf(error: unknown): string[] {
+  const hints: string[] = [];
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    if ('hints' in cause && Array.isArray(cause.hints))
+      hints.push(...cause.hints.filter(hint => typeof hint === 'string'));
+  }
+  return hints;
+}

@@ -1,0 +1,190 @@
+import { createExportProgress } from '../../engine/exporter/export-progress.ts';
+import { createExporter, type ExportContext, type Exporter } from '../../engine/exporter/exporter.ts';
+import type { BuildOutput, PlatformResult } from '../../engine/exporter/result.ts';
+import type { OpContext } from '../../engine/ops/op-context.ts';
+import { type Ref, scratch } from '../../engine/ops/ref.ts';
+import { contentsOf } from '../../engine/ops/ref-contents.ts';
+import type { Job } from '../../engine/solver/solver.ts';
+import { localOp, openLocalContexts } from '../../engine/source/local.ts';
+import { sourceProgress } from '../../engine/source/source-progress.ts';
+import { createSources } from '../../engine/source/sources.ts';
+import type { EventSink, SourceInfo, WarningEvent } from '../../engine/status/event.ts';
+import { formatWarning, type LintWarning } from '../../plan/dockerfile/lint/linter.ts';
+import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
+import { type LoadedGraph, loadDefinition } from '../../plan/llb/load.ts';
+import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
+import { buildError } from './build-error.ts';
+import { embeddedHost, newID, shown } from './embedded-host.ts';
+import type { Engine } from './engine.ts';
+import { BuildRequestError, frontendRequest } from './frontend-options.ts';
+import type { BuildRequest, BuildResult } from './request.ts';
+import { secretProvider } from './secrets.ts';
+import { solverEdge } from './solver-graph.ts';
+import { sshAgents } from './ssh-agents.ts';
+
+/** Runs one build on an engine to its end. See `Builder.build` for what it throws. */
+export async function runEmbeddedBuild(
+  engine: Engine,
+  request: BuildRequest,
+  emit: EventSink,
+  signal: AbortSignal,
+): Promise<BuildResult> {
+  signal.throwIfAborted();
+  const places: { dockerfile: SourceInfo | undefined; graphs: LoadedGraph[] } = { dockerfile: undefined, graphs: [] };
+  const positions = new Map<string, number>();
+  const placed: EventSink = event => {
+    const position = event.kind === 'vertex' ? positions.get(event.digest) : undefined;
+    emit(position === undefined || event.kind !== 'vertex' ? event : { ...event, position });
+  };
+  try {
+    await using stack = new AsyncDisposableStack();
+    const frontend = stack.use(await frontendRequest(request));
+    const exporters = request.outputs.map(output => createExporter(output, exportContext(engine)));
+    const contexts = stack.use(openLocalContexts(engine.checksumState));
+    const session = newID();
+    const secrets = secretProvider(request.secrets, process.env);
+    const ssh = stack.use(sshAgents(request.ssh, process.env));
+    const sources = stack.use(
+      createSources({
+        root: engine.root,
+        database: engine.database,
+        content: engine.content,
+        images: engine.images,
+        layers: engine.layers,
+        registry: engine.registry,
+        ociLayouts: frontend.ociLayouts,
+        secrets,
+        ssh,
+        emit: placed,
+        now: engine.now,
+        local: source =>
+          localOp(
+            source,
+            { contexts, directories: frontend.localDirs, session },
+            sourceProgress(source.vertex.digest, placed, engine.now),
+          ),
+      }),
+    );
+    const job = stack.use(engine.solver.openJob({ emit: placed }));
+    const load = (definition: Definition) => {
+      const graph = loadDefinition(definition);
+      places.graphs.push(graph);
+      return graph;
+    };
+    const context: OpContext = {
+      layers: engine.layers,
+      sources,
+      runtime: engine.runtime,
+      cacheMounts: engine.cacheMounts,
+      secrets,
+      ssh,
+      solve: async (definition, inner) => (await job.build(solverEdge(load(definition), context), inner)).result,
+      emit: placed,
+      platform: engine.platform,
+      entitlements: new Set(request.allow),
+      now: engine.now,
+    };
+    const host = embeddedHost({
+      sessionID: session,
+      platforms: [engine.platform],
+      job,
+      context,
+      sources,
+      emit: placed,
+      now: engine.now,
+      onFile(path, data) {
+        if (path === frontend.options.get('filename'))
+          places.dockerfile = { filename: path, data, language: 'Dockerfile' };
+      },
+    });
+    const plan = await planDockerfile(host, frontend.options, signal);
+    notePositions(plan, positions);
+    for (const warning of plan.warnings) placed(warningEvent(warning, plan));
+    const output = await solvePlan(plan, job, context, load, signal);
+    const response: Record<string, string> = {};
+    for (const exporter of exporters)
+      Object.assign(response, await runExport(exporter, output, engine, placed, signal));
+    return { response };
+  } catch (error) {
+    if (signal.aborted || error instanceof BuildRequestError) throw error;
+    throw buildError(error, places);
+  }
+}
+
+/** A build check's finding as the clients of BuildKit get it. */
+function warningEvent(warning: LintWarning, { dockerfile }: DockerfilePlan): WarningEvent {
+  const { rule, lines } = warning;
+  return {
+    kind: 'warning',
+    vertex: dockerfile.vertex,
+    level: 1,
+    short: Buffer.from(formatWarning(warning)),
+    detail: [Buffer.from(rule.description)],
+    ...(rule.url === undefined ? {} : { url: rule.url }),
+    sourceInfo: { filename: dockerfile.filename, data: dockerfile.data, language: 'Dockerfile' },
+    ...(lines === undefined
+      ? {}
+      : { ranges: [{ start: { line: lines.start, character: 0 }, end: { line: lines.end, character: 0 } }] }),
+  };
+}
+
+/** Tells each vertex's place in the Dockerfile, by its instruction's line. */
+function notePositions(plan: DockerfilePlan, positions: Map<string, number>): void {
+  const steps = plan.platforms.flatMap(platform => platform.steps);
+  for (const { digest, lines } of steps)
+    positions.set(digest, Math.min(positions.get(digest) ?? lines.start, lines.start));
+}
+
+async function solvePlan(
+  plan: DockerfilePlan,
+  job: Job<Ref>,
+  context: OpContext,
+  load: (definition: Definition) => LoadedGraph,
+  signal: AbortSignal,
+): Promise<BuildOutput> {
+  const solve = async (platform: PlatformPlan): Promise<PlatformResult> => {
+    const isScratch = platform.definition.def.length === 0;
+    const ref = isScratch ? scratch : (await job.build(solverEdge(load(platform.definition), context), signal)).result;
+    return {
+      id: platform.id,
+      platform: platform.platform,
+      ref,
+      config: platform.imageConfig,
+      ...(platform.baseImageConfig === undefined ? {} : { baseConfig: platform.baseImageConfig }),
+      attestations: [],
+    };
+  };
+  const platforms = await Promise.all(plan.platforms.map(solve));
+  const epoch = plan.platforms[0]?.sourceDateEpoch;
+  return { platforms, multiPlatform: plan.isMultiPlatform, ...(epoch === undefined ? {} : { epoch }), annotations: {} };
+}
+
+async function runExport(
+  exporter: Exporter,
+  output: BuildOutput,
+  engine: Engine,
+  emit: EventSink,
+  signal: AbortSignal,
+): Promise<Record<string, string>> {
+  return shown({ name: exporter.name }, { emit, now: engine.now }, vertex =>
+    exporter.export(output, createExportProgress(vertex, emit, engine.now), signal),
+  );
+}
+
+function exportContext(engine: Engine): ExportContext {
+  const { content, images, registry } = engine;
+  return {
+    content,
+    images,
+    registry,
+    layers: engine.layerBlobs,
+    repositoryOf: () => undefined,
+    async open(ref, signal) {
+      if (ref.kind === 'snapshot') await engine.layers.unlazy(ref.layers, signal);
+      const { tree } = await contentsOf(ref, engine.layers, signal);
+      return { tree, async [Symbol.asyncDispose]() {} };
+    },
+    loadIntoEngine: undefined,
+    now: engine.now,
+  };
+}

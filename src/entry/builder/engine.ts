@@ -1,0 +1,103 @@
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { snapshotResults } from '../../engine/cache/snapshot-results.ts';
+import { sqliteKeyStore } from '../../engine/cache/sqlite-key-store.ts';
+import type { LayerBlobSource } from '../../engine/exporter/image-writer.ts';
+import { layerBlobSource } from '../../engine/exporter/layer-blob-source.ts';
+import { type CacheMountStore, openCacheMounts } from '../../engine/ops/exec/cache-mount.ts';
+import type { Ref } from '../../engine/ops/ref.ts';
+import { createSolver, type Solver } from '../../engine/solver/solver.ts';
+import type { Timestamp } from '../../engine/status/event.ts';
+import { loadBuildkitdConfig } from '../../host/config/buildkitd-toml.ts';
+import { credentialsFor, loadDockerConfig } from '../../host/config/docker-config.ts';
+import { outcropRoot, runtimeDirectory } from '../../host/config/paths.ts';
+import { createRuntime, type Runtime } from '../../host/runtime/runtime.ts';
+import { type ContentStore, openContentStore } from '../../store/content/content-store.ts';
+import { type ImageStore, openImageStore } from '../../store/content/images.ts';
+import { type Database, openDatabase } from '../../store/database.ts';
+import { shareStore } from '../../store/lock.ts';
+import { type LayerStore, openLayerStore } from '../../store/snapshot/layer-store.ts';
+import type { Platform } from '../../wire/oci/descriptor.ts';
+import { hostPlatform, normalizePlatform } from '../../wire/oci/platform.ts';
+import { createRegistryClient, type RegistryClient } from '../../wire/registry/client.ts';
+import { resolveBuildOp } from './solver-graph.ts';
+
+export interface EngineOptions {
+  /** Where all state is kept; `$OUTCROP_ROOT` and its defaults unless given. */
+  readonly root?: string;
+  /** Steps that run at the same time; the number of cores unless given. */
+  readonly parallelism?: number;
+}
+
+/** Everything that builds of one root share. */
+export interface Engine extends AsyncDisposable {
+  readonly platform: Platform;
+  readonly root: string;
+  readonly database: Database;
+  readonly content: ContentStore;
+  readonly images: ImageStore;
+  readonly layers: LayerStore;
+  readonly layerBlobs: LayerBlobSource;
+  readonly registry: RegistryClient;
+  readonly runtime: Runtime;
+  readonly cacheMounts: CacheMountStore;
+  readonly solver: Solver<Ref>;
+  /** Where digests of context files are kept between builds. */
+  readonly checksumState: string;
+  readonly now: () => Timestamp;
+}
+
+/**
+ * Opens the stores of a root, shared with other builds on it.
+ * @throws StoreUnwritableError, DatabaseError, and the reason of `signal` while pruning is waited for.
+ */
+export async function openEngine(options: EngineOptions, signal: AbortSignal): Promise<Engine> {
+  const root = options.root ?? outcropRoot();
+  const now = wallClock();
+  await using stack = new AsyncDisposableStack();
+  const content = openContentStore(join(root, 'content'));
+  const database = stack.use(openDatabase(root));
+  const layers = stack.use(openLayerStore({ root, content, database, now }));
+  stack.use(await shareStore(root, () => layers.sweep(), signal));
+  const registry = stack.use(await openRegistry());
+  const runtime = stack.use(createRuntime({ stateDir: runtimeDirectory() }));
+  const solver = createSolver<Ref>({
+    resolveOp: resolveBuildOp,
+    cache: { id: 'local', keys: sqliteKeyStore(database), results: snapshotResults(layers) },
+    parallelism: options.parallelism ?? availableParallelism(),
+    now,
+  });
+  const owned = stack.move();
+  return {
+    platform: normalizePlatform(hostPlatform()),
+    root,
+    database,
+    content,
+    images: openImageStore(database),
+    layers,
+    layerBlobs: layerBlobSource(layers),
+    registry,
+    runtime,
+    cacheMounts: openCacheMounts(join(root, 'cache-mounts')),
+    solver,
+    checksumState: join(root, 'checksums'),
+    now,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Nanoseconds since the epoch that never run backwards while the process lives. */
+function wallClock(): () => Timestamp {
+  const offset = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
+  return () => process.hrtime.bigint() + offset;
+}
+
+/** A client with the registries of the configuration; credentials are looked up when a registry asks for them. */
+async function openRegistry(): Promise<RegistryClient> {
+  const { registries, maxRegistryConcurrency } = await loadBuildkitdConfig(process.env);
+  return createRegistryClient({
+    hosts: registries,
+    credentials: async (host, signal) => credentialsFor(await loadDockerConfig(process.env), host, signal),
+    ...(maxRegistryConcurrency === undefined ? {} : { maxConcurrency: maxRegistryConcurrency }),
+  });
+}

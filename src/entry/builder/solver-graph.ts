@@ -1,0 +1,46 @@
+import { createOp, type OpVertex } from '../../engine/ops/create-op.ts';
+import type { OpContext } from '../../engine/ops/op-context.ts';
+import type { Ref } from '../../engine/ops/ref.ts';
+import type { Edge, Op, Vertex, VertexReporter } from '../../engine/solver/op.ts';
+import type { LoadedGraph, LoadedVertex } from '../../plan/llb/load.ts';
+
+/** A vertex that knows the build that it was loaded for. */
+interface BuildVertex extends OpVertex {
+  readonly context: OpContext;
+}
+
+/** The graph's result as the solver takes it. */
+export function solverEdge(graph: LoadedGraph, context: OpContext): Edge {
+  const vertices = new Map<LoadedVertex, BuildVertex>();
+  for (const loaded of graph.vertices) {
+    const inputs = loaded.inputs.flatMap(({ vertex, output }): Edge[] => {
+      const input = vertices.get(vertex);
+      return input ? [{ vertex: input, output }] : [];
+    });
+    const { metadata } = loaded;
+    vertices.set(loaded, {
+      digest: loaded.digest,
+      name: loaded.name,
+      inputs,
+      op: loaded.op,
+      metadata,
+      ignoreCache: metadata?.ignoreCache ?? false,
+      context,
+      ...(metadata?.exportCache === undefined ? {} : { exportCache: metadata.exportCache.Value }),
+      ...(metadata?.progressGroup === undefined ? {} : { progressGroup: metadata.progressGroup }),
+    });
+  }
+  const vertex = vertices.get(graph.head.vertex);
+  if (!vertex) throw new TypeError('a graph without its own head');
+  return { vertex, output: graph.head.output };
+}
+
+/** The op of a vertex that `solverEdge` made; what it says goes to every build that shares the vertex. */
+export function resolveBuildOp(vertex: Vertex, reporter: VertexReporter): Op<Ref> {
+  if (!isBuildVertex(vertex)) throw new TypeError(`the vertex ${vertex.name} belongs to no build`);
+  return createOp(vertex, { ...vertex.context, emit: reporter.emit });
+}
+
+function isBuildVertex(vertex: Vertex): vertex is BuildVertex {
+  return 'context' in vertex && 'op' in vertex;
+}

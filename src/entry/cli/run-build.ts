@@ -1,0 +1,95 @@
+import { writeFile } from 'node:fs/promises';
+import type { WarningEvent } from '../../engine/status/event.ts';
+import { createDisplay, PROGRESS_MODES, type ProgressMode } from '../../insight/progress/display.ts';
+import { sourceExcerpt } from '../../insight/progress/excerpt.ts';
+import { BuildError } from '../builder/builder.ts';
+import { openEmbeddedBuilder } from '../builder/embedded.ts';
+import type { BuildResult } from '../builder/request.ts';
+import { type BuildFlags, buildRequest } from './build-request.ts';
+import { didYouMean, UsageError } from './errors.ts';
+import { interruptSignal } from './interrupt.ts';
+import { writeMetadataFile } from './metadata-file.ts';
+
+/**
+ * Runs `outcrop build` to its end and shows it.
+ * @returns the exit code: 0, 1 for a failed build, 130 for an interrupted one.
+ * @throws UsageError for flags that cannot be obeyed.
+ */
+export async function runBuild(path: string, flags: BuildFlags): Promise<number> {
+  const mode = progressMode(flags);
+  const parallelism = parallelismOf(flags.parallel);
+  // Before anything asynchronous runs: threads that exist already would stay outside the engine's mount namespace.
+  await using builder = openEmbeddedBuilder(parallelism === undefined ? {} : { parallelism });
+  const request = await buildRequest(path, flags);
+  using interrupt = interruptSignal();
+  const display = createDisplay(mode, process.stderr, process.env);
+  const quiet = mode === 'quiet' || mode === 'rawjson' || mode === 'none';
+  let result: BuildResult;
+  try {
+    result = await builder.build(request, display.sink, interrupt.signal);
+  } catch (error) {
+    display.finish();
+    if (interrupt.signal.aborted) {
+      process.stderr.write('ERROR: failed to build: failed to solve: Canceled: context canceled\n');
+      return 130;
+    }
+    if (!(error instanceof BuildError)) throw error;
+    if (!quiet) printWarnings(display.warnings(), flags.debug ?? false);
+    printBuildError(error, flags.debug ?? false);
+    return 1;
+  }
+  display.finish();
+  if (!quiet) printWarnings(display.warnings(), flags.debug ?? false);
+  const id = result.response['containerimage.config.digest'] ?? result.response['containerimage.digest'] ?? '';
+  if (flags.iidfile !== undefined) await writeFile(flags.iidfile, id);
+  if (flags.metadataFile !== undefined) await writeMetadataFile(flags.metadataFile, result.response);
+  if (mode === 'quiet') process.stdout.write(`${id}\n`);
+  return 0;
+}
+
+function progressMode(flags: BuildFlags): ProgressMode {
+  const mode = PROGRESS_MODES.find(candidate => candidate === flags.progress);
+  if (!mode)
+    throw new UsageError(
+      `--progress ${flags.progress}: invalid progress mode${didYouMean(flags.progress, PROGRESS_MODES)}; one of ${PROGRESS_MODES.join(', ')}`,
+    );
+  if (!flags.quiet) return mode;
+  if (mode !== 'auto' && mode !== 'quiet') throw new UsageError(`progress=${mode} and quiet cannot be used together`);
+  return 'quiet';
+}
+
+function parallelismOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 1)
+    throw new UsageError(`--parallel ${text}: expected a number of steps, 1 or more`);
+  return count;
+}
+
+function printWarnings(warnings: readonly WarningEvent[], debug: boolean): void {
+  if (warnings.length === 0) return;
+  const title = `${warnings.length === 1 ? '1 warning' : `${warnings.length} warnings`} found`;
+  const colour = process.stderr.isTTY && !process.env['NO_COLOR'];
+  const heading = ` ${title}${debug ? '' : ' (use outcrop build --debug to expand)'}:`;
+  let text = `\n${colour ? `\x1b[33m${heading}\x1b[0m` : heading}\n`;
+  for (const warning of warnings) {
+    text += ` - ${Buffer.from(warning.short)}\n`;
+    if (!debug) continue;
+    for (const detail of warning.detail) text += `${Buffer.from(detail)}\n`;
+    if (warning.url) text += `More info: ${warning.url}\n`;
+    if (warning.sourceInfo) text += sourceExcerpt(warning.sourceInfo, warning.ranges ?? []);
+    text += '\n';
+  }
+  process.stderr.write(text);
+}
+
+function printBuildError(error: BuildError, debug: boolean): void {
+  let text = '';
+  for (const { info, ranges } of error.sources) text += sourceExcerpt(info, ranges);
+  text += `ERROR: failed to build: failed to solve: ${error.message}\n`;
+  for (const hint of error.hints) text += `       ${hint}\n`;
+  if (debug)
+    for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
+      text += `${cause.stack ?? cause.message}\n`;
+  process.stderr.write(text);
+}
