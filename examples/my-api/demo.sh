@@ -51,6 +51,6 @@ say "First build: RUN npm ci stands in two stages and runs once"
 build
 say "Second build: nothing changed"
 build
-say "Third build: src/tasks.ts changed"
-echo "export const changed = true;" >>"$work/app/src/tasks.ts"
+say "Third build: src/server.ts changed"
+sed -i "s/no such task/there is no such task/" "$work/app/src/server.ts"
 build
