@@ -42,7 +42,7 @@ export function createOp(vertex: OpVertex, context: OpContext): Op<Ref> {
       const platform = platformOf(vertex.op, context);
       const resources: LinuxResources | undefined = vertex.metadata?.linuxResources;
       return keyed(execKey(op.value, inputs, platform), context, (refs, signal) =>
-        runExecOp({ op: op.value, resources, vertex: vertex.digest }, refs, context, signal),
+        runExecOp({ op: op.value, platform, resources, vertex: vertex.digest }, refs, context, signal),
       );
     }
     case 'file':

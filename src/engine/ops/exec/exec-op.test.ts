@@ -80,7 +80,12 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
       secretenv,
     });
     try {
-      return await runExecOp({ op, resources: undefined, vertex: 'sha256:v' }, [base, ...inputs], context, signal);
+      return await runExecOp(
+        { op, platform: context.platform, resources: undefined, vertex: 'sha256:v' },
+        [base, ...inputs],
+        context,
+        signal,
+      );
     } finally {
       assert.deepEqual(store.leftovers(), []);
     }
@@ -262,7 +267,7 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
       ],
     });
     events.length = 0;
-    const request = { op, resources: undefined, vertex: 'v' };
+    const request = { op, platform: context.platform, resources: undefined, vertex: 'v' };
     const [ref] = await runExecOp(request, [base], context, new AbortController().signal);
     assert.match(output(), /^dev\netc\nm\nproc\nsys\n$/);
     assert.notDeepEqual(ref, scratch);

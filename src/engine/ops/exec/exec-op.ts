@@ -1,6 +1,7 @@
 /** Runs exec ops: RUN. */
 import { stepEnvironment } from '../../../host/runtime/environment.ts';
 import type { NetworkMode, StepMeta, StepResources } from '../../../host/runtime/step.ts';
+import type { Platform } from '../../../wire/oci/descriptor.ts';
 import {
   type ExecOp,
   type LinuxResources,
@@ -11,6 +12,7 @@ import {
 import type { OpContext } from '../op-context.ts';
 import { InvalidOpError } from '../op-key.ts';
 import { type Ref, snapshotRef } from '../ref.ts';
+import { findEmulator } from './emulator.ts';
 import { ExecError } from './exec-error.ts';
 import { type LogStream, logLimits, logStream } from './log-stream.ts';
 import { MissingSecretError, prepareStepMounts } from './step-mounts.ts';
@@ -18,6 +20,8 @@ import { MissingSecretError, prepareStepMounts } from './step-mounts.ts';
 /** An exec op with what is said of it outside of its key. */
 export interface ExecRequest {
   readonly op: ExecOp;
+  /** Normalised. */
+  readonly platform: Platform;
   readonly resources: LinuxResources | undefined;
   /** Digest of the vertex, which logs name. */
   readonly vertex: string;
@@ -30,7 +34,7 @@ export interface ExecRequest {
  * Throws {@link ExecError} when the process fails or cannot be started, `InvalidOpError`, `MissingSecretError`.
  */
 export async function runExecOp(
-  { op, resources, vertex }: ExecRequest,
+  { op, platform, resources, vertex }: ExecRequest,
   inputs: readonly Ref[],
   context: OpContext,
   signal: AbortSignal,
@@ -44,12 +48,18 @@ export async function runExecOp(
     secrets: await secretVariables(op, context, signal),
     ...(meta.proxyEnv && { proxy: meta.proxyEnv }),
   });
+  const emulator = findEmulator(platform, context.platform, process.env);
   const { stdout, stderr } = outputStreams(vertex, context);
   try {
     await context.runtime.run({
       rootfs,
-      meta: { ...stepMeta(meta, resources), env, readonlyRootFs },
-      mounts,
+      meta: {
+        ...stepMeta(meta, resources),
+        args: [...(emulator?.args ?? []), ...meta.args],
+        env,
+        readonlyRootFs,
+      },
+      mounts: emulator ? [...mounts, emulator.mount] : mounts,
       network: networkOf(op.network),
       security: op.security === SecurityMode.INSECURE ? 'insecure' : 'sandbox',
       stdout: chunk => stdout.write(chunk),
@@ -99,9 +109,8 @@ async function secretVariables(
   return variables;
 }
 
-function stepMeta(meta: Meta, resources: LinuxResources | undefined): Omit<StepMeta, 'env'> {
+function stepMeta(meta: Meta, resources: LinuxResources | undefined): Omit<StepMeta, 'env' | 'args'> {
   return {
-    args: meta.args,
     cwd: meta.cwd,
     user: meta.user,
     ...(meta.hostname !== '' && { hostname: meta.hostname }),
