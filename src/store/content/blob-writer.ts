@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { constants, crc32, deflateRaw, zstdCompress } from 'node:zlib';
+import type { Transform } from 'node:stream';
+import { constants, crc32, createDeflateRaw, createZstdCompress } from 'node:zlib';
 import type { Digest } from '../../wire/oci/digest.ts';
 import type { LayerCompression } from '../../wire/oci/media-types.ts';
 import { explainWriteError } from './store-error.ts';
@@ -32,8 +33,9 @@ export interface BlobWriter extends Disposable {
 }
 
 /** gzip blocks end on a byte and look back into the one before; zstd frames stand alone, so they are larger. */
-const BLOCK_SIZE: Readonly<Record<LayerCompression, number>> = { uncompressed: 1 << 18, gzip: 1 << 19, zstd: 1 << 22 };
+const BLOCK_SIZE: Readonly<Record<LayerCompression, number>> = { uncompressed: 1 << 18, gzip: 1 << 19, zstd: 1 << 21 };
 const WINDOW = 1 << 15;
+const SMALLEST_RELEASED = 1 << 18;
 /** libuv's pool has four threads unless told otherwise, and file system calls need one. */
 const MOST_PARALLEL = 4;
 /** No name and time, operating system unknown: as Go writes it (RFC 1952, 2.3). */
@@ -57,7 +59,7 @@ export function createBlobWriter(
   const plainHash = createHash('sha256');
   const blobHash = type === 'uncompressed' ? plainHash : createHash('sha256');
   const spare: Buffer[] = [];
-  const pending: Promise<{ readonly compressed: Buffer; readonly block: Buffer }>[] = [];
+  const pending: Promise<{ readonly pieces: readonly Buffer[]; readonly block: Buffer }>[] = [];
   let block: Buffer = Buffer.allocUnsafeSlow(blockSize);
   let used = 0;
   let dictionary: Buffer | undefined;
@@ -78,9 +80,10 @@ export function createBlobWriter(
   const settleOldest = async (): Promise<void> => {
     const oldest = pending.shift();
     if (oldest === undefined) return;
-    const { compressed, block: free } = await oldest;
+    const { pieces, block: free } = await oldest;
     spare.push(free);
-    emit(compressed);
+    for (const piece of pieces) emit(piece);
+    for (const piece of pieces) release(piece);
   };
 
   /** Sends the block on its way. */
@@ -95,7 +98,7 @@ export function createBlobWriter(
       return undefined;
     }
     const compressed = type === 'gzip' ? compressGzip(content, dictionary, level, last) : compressZstd(content, level);
-    const job = compressed.then(bytes => ({ compressed: bytes, block: full }));
+    const job = compressed.then(pieces => ({ pieces, block: full }));
     // Its failure is seen when its turn comes.
     job.catch(() => {});
     pending.push(job);
@@ -161,6 +164,12 @@ export function createBlobWriter(
   };
 }
 
+/** Gives large memory back at once: the garbage collector lets dozens of megabytes of it gather before it looks. */
+function release({ buffer }: Buffer): void {
+  // Small results may lie in memory that Node shares between buffers.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength >= SMALLEST_RELEASED && !buffer.detached) buffer.transfer(0);
+}
+
 function writing<T>(path: string, work: () => T): T {
   try {
     return work();
@@ -174,26 +183,38 @@ function compressGzip(
   dictionary: Buffer | undefined,
   level: number | undefined,
   last: boolean,
-): Promise<Buffer> {
-  const options = {
-    level: isIncompressible(content) ? constants.Z_NO_COMPRESSION : (level ?? constants.Z_DEFAULT_COMPRESSION),
-    // Room for all of the result, so that one trip to the thread does it.
-    chunkSize: content.length + (content.length >> 8) + 1024,
-    finishFlush: last ? constants.Z_FINISH : constants.Z_SYNC_FLUSH,
-    ...(dictionary === undefined ? {} : { dictionary }),
-  };
-  return new Promise((resolve, reject) => {
-    deflateRaw(content, options, (error, result) => (error === null ? resolve(result) : reject(error)));
-  });
+): Promise<Buffer[]> {
+  return collect(
+    content,
+    createDeflateRaw({
+      level: isIncompressible(content) ? constants.Z_NO_COMPRESSION : (level ?? constants.Z_DEFAULT_COMPRESSION),
+      // Room for all of the result, so that few trips to the thread do it.
+      chunkSize: content.length + (content.length >> 8) + 1024,
+      finishFlush: last ? constants.Z_FINISH : constants.Z_SYNC_FLUSH,
+      ...(dictionary === undefined ? {} : { dictionary }),
+    }),
+  );
 }
 
-function compressZstd(content: Buffer, level: number | undefined): Promise<Buffer> {
-  const options = {
-    chunkSize: content.length + (content.length >> 7) + 1024,
-    params: level === undefined ? {} : { [constants.ZSTD_c_compressionLevel]: level },
-  };
+function compressZstd(content: Buffer, level: number | undefined): Promise<Buffer[]> {
+  return collect(
+    content,
+    createZstdCompress({
+      chunkSize: content.length + (content.length >> 7) + 1024,
+      pledgedSrcSize: content.length,
+      params: level === undefined ? {} : { [constants.ZSTD_c_compressionLevel]: level },
+    }),
+  );
+}
+
+/** The pieces of the result; unlike `deflateRaw` and `zstdCompress` without another copy that joins them. */
+function collect(content: Buffer, compressor: Transform): Promise<Buffer[]> {
   return new Promise((resolve, reject) => {
-    zstdCompress(content, options, (error, result) => (error === null ? resolve(result) : reject(error)));
+    const pieces: Buffer[] = [];
+    compressor.on('data', (piece: Buffer) => pieces.push(piece));
+    compressor.on('end', () => resolve(pieces));
+    compressor.on('error', reject);
+    compressor.end(content);
   });
 }
 

@@ -77,15 +77,16 @@ export function* layerTar(changes: Iterable<LayerChange>, epoch?: number): Gener
     let left = size;
     const open = openSync(systemPath(file.source), 'r');
     try {
-      for (;;) {
+      for (let isAtEnd = false; !isAtEnd; ) {
         // One byte more than there should be, to see a file that grows.
-        const read = readSync(open, buffer, 0, Math.min(READ_SIZE, left + 1), null);
-        if (read > left || (read === 0 && left > 0)) {
+        const wanted = Math.min(READ_SIZE, left + 1);
+        const read = readSync(open, buffer, 0, wanted, null);
+        isAtEnd = read < wanted;
+        left -= read;
+        if (left < 0 || (isAtEnd && left > 0)) {
           throw new LayerChangedError(`${fromBytePath(file.path)} changed while its layer was being written`);
         }
-        if (read === 0) break;
-        left -= read;
-        yield buffer.subarray(0, read);
+        if (read > 0) yield buffer.subarray(0, read);
       }
     } finally {
       closeSync(open);
