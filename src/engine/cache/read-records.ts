@@ -99,7 +99,7 @@ function layerAt(config: CacheConfig, index: number) {
 /** A layer and those below it, lowest first. */
 function chainOf(config: CacheConfig, top: number): number[] {
   const chain = new Set<number>();
-  for (let index = top; index !== -1; index = layerAt(config, index).parent ?? 0) {
+  for (let index = top; index !== -1 || chain.size === 0; index = layerAt(config, index).parent ?? 0) {
     layerAt(config, index);
     if (chain.has(index)) throw new CacheConfigError('invalid looping layer');
     chain.add(index);

@@ -20,6 +20,12 @@ export interface ExportOptions<R, L extends LayerBlob> {
    * made: a result whose blobs do not all exist has none.
    */
   readonly layers: (record: CacheRecord<R>, make: boolean) => Promise<readonly L[] | undefined>;
+  /**
+   * Which ways to a key that only its store knows are exported beside those of this build: `all`, as BuildKit does, so
+   * that each earlier variant of a step below adds records for ever; or only those from `roots` (the other key of an
+   * image, contents of files), which any build can use. `all` unless said.
+   */
+  readonly ways?: 'all' | 'roots';
 }
 
 /** The walk's memory: records by key, and by key of a store. */
@@ -67,7 +73,10 @@ async function walkKey<R, L extends LayerBlob>(
     }
     inputs.push(found);
   }
-  for (const [store, id] of key.ids) walkStore(walk, store, id);
+  for (const [store, id] of key.ids) {
+    if (walk.options.ways === 'roots') addRoots(walk, store, id, key, inputs);
+    else walkStore(walk, store, id);
+  }
   if (inputs.some(alternatives => alternatives.length === 0)) return [];
 
   if (key.inputs.length === 0 && key.record !== undefined) addTwins(walk, key.record);
@@ -95,6 +104,25 @@ function addTwins<R, L extends LayerBlob>(walk: Walk<R, L>, record: CacheRecord<
   const { keys } = record.cache;
   for (const id of keys.keysOf(record.resultId)) {
     if (isRootId(id) && keys.backlinks(id).length === 0) walk.graph.add(id, [], []);
+  }
+}
+
+/** Adds to the inputs of a key the roots that its store has links from. */
+function addRoots<R, L extends LayerBlob>(
+  { graph }: Walk<R, L>,
+  store: KeyStore,
+  id: string,
+  key: CacheKey<R>,
+  inputs: readonly RecordInput<L>[][],
+): void {
+  const digest = recordDigest(key.digest, key.output);
+  for (const { from, input, selector, record } of store.backlinks(id)) {
+    const alternatives = inputs[input];
+    if (record !== digest || alternatives === undefined || !isRootId(from) || store.backlinks(from).length > 0)
+      continue;
+    const root = graph.add(from, [], []);
+    const isKnown = alternatives.some(known => known.record === root && known.selector === selector);
+    if (root !== undefined && !isKnown) alternatives.push({ record: root, selector });
   }
 }
 

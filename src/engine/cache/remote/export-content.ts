@@ -1,0 +1,224 @@
+/** Writes a cache of a manifest and blobs (remote-cache facts, sections 2, 3, 11, 12 and 16). */
+import type { Descriptor } from '../../../wire/oci/descriptor.ts';
+import type { Digest } from '../../../wire/oci/digest.ts';
+import { goJson } from '../../../wire/oci/go-json.ts';
+import { orderedDescriptor } from '../../exporter/manifest.ts';
+import { type CacheRecordNode, recordGraph } from '../../solver/record-graph.ts';
+import { cacheConfig } from '../cache-config.ts';
+import { readRecords } from '../read-records.ts';
+import { cacheManifest, configDocument, type WrittenDocument } from './cache-manifest.ts';
+import { CacheNotFoundError, type ContentWriter, documentLimit, RemoteCacheError } from './content-place.ts';
+import { mergeRecords } from './merge-records.ts';
+import type { ContentForm } from './options.ts';
+import type { CacheLayer } from './port.ts';
+import type { CacheVertex } from './progress.ts';
+import { type ReadSource, readSource } from './read-source.ts';
+
+/** How often a merge is done again because another export came in between. */
+const mergeAttempts = 8;
+/** The part of the limit from which on a cache that grows is spoken of. */
+const warningShare = 0.75;
+
+type Records = readonly CacheRecordNode<CacheLayer>[];
+
+/** What stood under the tag before. */
+interface Before {
+  readonly root: Descriptor;
+  readonly bytes: Uint8Array;
+  readonly source: ReadSource;
+  readonly records: Records;
+}
+
+/**
+ * Writes records under a tag. What is there already is not sent again, and an export with nothing new leaves the manifest
+ * that is there.
+ *
+ * @returns the manifest; undefined when there is no layer, and so nothing to write.
+ * @throws RemoteCacheError
+ */
+export async function exportContent(
+  records: Records,
+  form: ContentForm,
+  merge: boolean,
+  writer: ContentWriter,
+  vertex: CacheVertex,
+  signal: AbortSignal,
+): Promise<Descriptor | undefined> {
+  for (let attempt = 1; attempt <= mergeAttempts; attempt++) {
+    const root = await resolve(writer, signal);
+    const written = await exportOnce(records, form, merge, root, writer, vertex, signal);
+    if (written !== 'overtaken') return written;
+  }
+  throw new RemoteCacheError('other exports to the same place never stop: merge=true cannot keep the records of all');
+}
+
+async function exportOnce(
+  ours: Records,
+  form: ContentForm,
+  merge: boolean,
+  root: Descriptor | undefined,
+  writer: ContentWriter,
+  vertex: CacheVertex,
+  signal: AbortSignal,
+): Promise<Descriptor | 'overtaken' | undefined> {
+  const merged = merge && root !== undefined ? await readBefore(root, writer, vertex, signal) : undefined;
+  const records = merged === undefined ? ours : mergeRecords(merged.records, ours);
+  const layers = layersOf(records);
+  const written = documents(records, layers, form);
+  if (written === undefined) {
+    await vertex.step('skipping cache export for empty result', async () => undefined);
+    return undefined;
+  }
+  checkSize(written.config, 'config', vertex);
+  checkSize(written.manifest, 'manifest', vertex);
+  const isSame = root?.digest === written.manifest.descriptor.digest;
+  const before =
+    isSame || root === undefined ? undefined : (merged ?? (await readBefore(root, writer, undefined, signal)));
+  const manifest = before !== undefined && saysTheSame(before, written) ? keptManifest(before) : written.manifest;
+
+  await Promise.all(
+    [...layers.values()].map(layer => {
+      const { digest } = layer;
+      return vertex.step(`writing layer ${digest}`, () =>
+        writing('layer', () => writer.putLayer(layer, signal), signal),
+      );
+    }),
+  );
+  const { config } = written;
+  await vertex.step(`writing config ${config.descriptor.digest}`, () =>
+    writing('config', () => writer.putDocument(config.descriptor, config.bytes, signal), signal),
+  );
+  const lost = before === undefined || merge ? 0 : lostRecords(before.records, records);
+  if (before !== undefined && lost > 0) {
+    const steps = lost === 1 ? '1 record' : `${lost} records`;
+    await vertex.step(
+      `replacing ${before.root.digest}: ${steps} lost that merge=true would keep`,
+      async () => undefined,
+    );
+  }
+  const kind = form.imageManifest ? 'cache image manifest' : 'cache manifest';
+  const isPublished = await vertex.step(`writing ${kind} ${manifest.descriptor.digest}`, () =>
+    writing(
+      'manifest',
+      () => writer.publish(manifest.descriptor, manifest.bytes, merge ? root?.digest : 'whatever', signal),
+      signal,
+    ),
+  );
+  return isPublished ? manifest.descriptor : 'overtaken';
+}
+
+async function resolve(writer: ContentWriter, signal: AbortSignal): Promise<Descriptor | undefined> {
+  try {
+    return await writer.resolve(signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof CacheNotFoundError) return undefined;
+    throw new RemoteCacheError(`error writing layer blob: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/**
+ * Reads what is there. What is no cache, or a broken one, is as good as nothing.
+ *
+ * @param vertex - told when that means that nothing can be merged
+ */
+async function readBefore(
+  root: Descriptor,
+  writer: ContentWriter,
+  vertex: CacheVertex | undefined,
+  signal: AbortSignal,
+): Promise<Before | undefined> {
+  try {
+    const bytes = await writer.manifest(root, signal);
+    const source = await readSource(writer, root, async () => undefined, signal);
+    const layers = new Map<string, CacheLayer>();
+    for (const descriptor of source.caches.flatMap(cache => cache.layers)) {
+      const diffId = descriptor.annotations?.['containerd.io/uncompressed'];
+      if (diffId === undefined) continue;
+      const open = (offset: number, inner: AbortSignal) => writer.open(descriptor, offset, inner);
+      layers.set(descriptor.digest, { digest: descriptor.digest, descriptor, diffId: diffId as Digest, open });
+    }
+    const graph = recordGraph<CacheLayer>();
+    for (const { config } of source.caches) readRecords(graph, config, digest => layers.get(digest));
+    return { root, bytes, source, records: graph.records() };
+  } catch (error) {
+    signal.throwIfAborted();
+    vertex?.warn(`what is there cannot be read, so nothing of it is kept: ${messageOf(error)}`);
+    return undefined;
+  }
+}
+
+/** The layers of all results by digest. Of several descriptions of one blob the oldest is taken. */
+function layersOf(records: Records): Map<string, CacheLayer> {
+  const layers = new Map<string, CacheLayer>();
+  const madeAt = ({ descriptor }: CacheLayer) => descriptor.annotations?.['buildkit/createdat'] ?? '';
+  for (const { results } of records) {
+    for (const layer of results.flatMap(result => result.layers)) {
+      const known = layers.get(layer.digest);
+      if (known === undefined || madeAt(layer) < madeAt(known)) layers.set(layer.digest, layer);
+    }
+  }
+  return layers;
+}
+
+function documents(
+  records: Records,
+  layers: ReadonlyMap<string, CacheLayer>,
+  form: ContentForm,
+): { readonly config: WrittenDocument; readonly manifest: WrittenDocument } | undefined {
+  const json = cacheConfig(records);
+  if (json.layers === undefined) return undefined;
+  const descriptors = json.layers.flatMap(({ blob }) => layers.get(blob)?.descriptor ?? []);
+  const config = configDocument(JSON.stringify(json));
+  return { config, manifest: cacheManifest(config.descriptor, descriptors, form) };
+}
+
+function checkSize({ descriptor }: WrittenDocument, name: string, vertex: CacheVertex): void {
+  const { size } = descriptor;
+  const limit = `${documentLimit} bytes, the most that BuildKit reads`;
+  if (size > documentLimit) {
+    throw new RemoteCacheError(
+      `the ${name} of the cache would have ${size} of ${limit}: export fewer steps (mode=min), or without merge=true`,
+    );
+  }
+  if (size > documentLimit * warningShare) vertex.warn(`the ${name} of the cache has ${size} of ${limit}`);
+}
+
+/** Whether what is there differs at most in what it says of its layers. */
+function saysTheSame({ source }: Before, { config, manifest }: { config: WrittenDocument; manifest: WrittenDocument }) {
+  const { manifest: there } = source;
+  return (
+    there.kind === 'cache' &&
+    there.config.digest === config.descriptor.digest &&
+    there.mediaType === manifest.descriptor.mediaType
+  );
+}
+
+function keptManifest({ root, bytes, source }: Before): WrittenDocument {
+  const { mediaType } = source.manifest;
+  return { bytes, descriptor: { mediaType, digest: root.digest, size: bytes.length } };
+}
+
+/** How many records with results are not carried on. */
+function lostRecords(before: Records, after: Records): number {
+  const kept = new Set(after.filter(({ results }) => results.length > 0).map(({ digest }) => digest));
+  return before.filter(({ digest, results }) => results.length > 0 && !kept.has(digest)).length;
+}
+
+async function writing<T>(what: string, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new RemoteCacheError(`error writing ${what} blob: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The answer that clients of BuildKit get. */
+export function manifestAnswer(manifest: Descriptor): Record<string, string> {
+  return { 'cache.manifest': goJson(orderedDescriptor(manifest)) };
+}

@@ -1,0 +1,110 @@
+/** Caches that a build leaves behind (remote-cache facts, sections 6, 9, 10 and 16). */
+import type { LayerBlob } from '../../exporter/result.ts';
+import type { Ref, SnapshotRef } from '../../ops/ref.ts';
+import type { CacheKey } from '../../solver/key.ts';
+import { CacheOptionsError } from './attributes.ts';
+import { collectRecords } from './collect-records.ts';
+import type { ContentWriter } from './content-place.ts';
+import { directoryWriter } from './directory-place.ts';
+import { exportContent, manifestAnswer } from './export-content.ts';
+import { identityOf } from './import.ts';
+import { inlineRecords } from './inline-export.ts';
+import { type CacheExportOptions, type ContentPlace, readExportOptions } from './options.ts';
+import type { CacheExportDeps, CacheRequest } from './port.ts';
+import { inVertex } from './progress.ts';
+import { registryWriter } from './registry-place.ts';
+
+/** The checked `--cache-to` of a build. */
+export interface CacheExports {
+  /** Whether the images that are exported shall hold a cache: `type=inline`. */
+  readonly isInline: boolean;
+  /**
+   * The records for the config of one platform's image, JSON text; undefined when it can hold none.
+   *
+   * @param keys - of the platform's result
+   * @param layers - the image's layers as blobs, bottom first
+   */
+  inlineCache(
+    keys: readonly CacheKey<Ref>[],
+    ref: SnapshotRef,
+    layers: readonly LayerBlob[],
+    signal: AbortSignal,
+  ): Promise<string | undefined>;
+  /**
+   * Writes all caches but the inline one, side by side, each under a vertex of its own. To be called after the image was
+   * exported, when its layers are blobs already.
+   *
+   * @param keys - of all results, of every platform
+   * @returns what clients are answered (`cache.manifest`).
+   * @throws RemoteCacheError for the first export that failed, when all have ended; not for those with `ignore-error`.
+   */
+  run(keys: readonly CacheKey<Ref>[], signal: AbortSignal): Promise<Record<string, string>>;
+}
+
+type ContentExport = Extract<CacheExportOptions, { readonly type: 'content' }>;
+
+/**
+ * Checks the requests of `--cache-to`.
+ *
+ * @throws CacheOptionsError when one cannot be obeyed, or two are the same.
+ */
+export function openCacheExports(requests: readonly CacheRequest[], deps: CacheExportDeps): CacheExports {
+  const seen = new Set<string>();
+  const exports: ContentExport[] = [];
+  let isInline = false;
+  for (const request of requests) {
+    const options = readExportOptions(request);
+    if (options.type === 'inline') {
+      isInline = true;
+      continue;
+    }
+    const id = identityOf(request);
+    if (seen.has(id)) throw new CacheOptionsError(`duplicate cache exports [${request.type}]`);
+    seen.add(id);
+    exports.push(options);
+  }
+  return {
+    isInline,
+    inlineCache: (keys, ref, layers, signal) => inlineRecords(keys, ref, layers, deps, signal),
+    async run(keys, signal) {
+      const answers: Record<string, string> = {};
+      const ends = await Promise.allSettled(exports.map(options => exportCache(options, keys, deps, signal)));
+      signal.throwIfAborted();
+      for (const [index, end] of ends.entries()) {
+        if (end.status === 'fulfilled') Object.assign(answers, end.value);
+        else if (exports[index]?.ignoreError !== true) throw end.reason;
+      }
+      return answers;
+    },
+  };
+}
+
+function exportCache(
+  { place, form, mode, merge, reset }: ContentExport,
+  keys: readonly CacheKey<Ref>[],
+  deps: CacheExportDeps,
+  signal: AbortSignal,
+): Promise<Record<string, string>> {
+  return inVertex(vertexName(place), deps, async vertex => {
+    const { compression } = form;
+    const records = await vertex.step('preparing build cache for export', () =>
+      collectRecords(keys, { mode, compression }, deps, signal),
+    );
+    const writer = writerOf(place, deps);
+    const manifest = await vertex.step('sending cache export', () =>
+      exportContent(records, form, merge, writer, vertex, signal),
+    );
+    if (reset && manifest !== undefined) await writer.sweep(signal);
+    return manifest === undefined ? {} : manifestAnswer(manifest);
+  });
+}
+
+function vertexName({ type }: ContentPlace): string {
+  return type === 'registry' ? 'exporting cache to registry' : 'exporting cache to client directory';
+}
+
+function writerOf(place: ContentPlace, { registryFor, repositoryOf }: CacheExportDeps): ContentWriter {
+  if (place.type === 'local') return directoryWriter(place.directory, place.tag);
+  const { reference, insecure } = place;
+  return registryWriter(registryFor(reference.domain, insecure), reference, repositoryOf);
+}

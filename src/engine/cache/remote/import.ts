@@ -1,0 +1,185 @@
+/** Caches that a build looks up in beside its own (remote-cache facts, sections 8 and 16). */
+import type { Descriptor } from '../../../wire/oci/descriptor.ts';
+import type { Ref } from '../../ops/ref.ts';
+import type { CacheImport } from '../../solver/cache.ts';
+import { type CacheRecordNode, recordGraph } from '../../solver/record-graph.ts';
+import type { Timestamp } from '../../status/event.ts';
+import { type ImportedCache, importedCache } from '../imported-cache.ts';
+import { readRecords } from '../read-records.ts';
+import { parseTimestamp } from '../timestamp.ts';
+import { type ContentReader, RemoteCacheError } from './content-place.ts';
+import { directoryReader } from './directory-place.ts';
+import { type CacheImportOptions, type ContentPlace, readImportOptions } from './options.ts';
+import type { CacheImportDeps, CacheLayer, CacheRequest, RegistryFor } from './port.ts';
+import { type CacheVertex, inVertex } from './progress.ts';
+import { readSource } from './read-source.ts';
+import { registryReader } from './registry-place.ts';
+import { type SourceCacheLayers, sourceCacheLayers } from './source-layers.ts';
+
+/** A cache that was imported, or is on its way. */
+export interface RemoteImport extends CacheImport<Ref> {
+  readonly cache: Promise<ImportedCache<Ref, CacheLayer> | undefined>;
+  /**
+   * What the source knows of a step's output: a `result`, or only its `key`, because it was exported in mode `min` or
+   * inline. Undefined when nothing, or before the source was read.
+   *
+   * @param digest - of the record: `recordDigest` of the step's cache map
+   */
+  knows(digest: string): 'result' | 'key' | undefined;
+}
+
+const defaultPatience = 30_000;
+
+/** The layers of imported results, for exports that carry them on. */
+const imported = new WeakMap<object, ImportedCache<Ref, CacheLayer>>();
+
+/** The imported cache behind a cache of the solver's; undefined for the local one. */
+export function importedCacheOf(cache: object): ImportedCache<Ref, CacheLayer> | undefined {
+  return imported.get(cache);
+}
+
+/**
+ * Opens the sources of `--cache-from`; equal ones are one. They are read at once, side by side, each under a vertex of
+ * its own. One that cannot be read ends its vertex with the reason, and is empty.
+ *
+ * @throws CacheOptionsError at once when a request cannot be obeyed.
+ */
+export function openCacheImports(
+  requests: readonly CacheRequest[],
+  deps: CacheImportDeps,
+  signal: AbortSignal,
+): RemoteImport[] {
+  const byId = new Map<string, { readonly request: CacheRequest; readonly options: CacheImportOptions }>();
+  for (const request of requests) {
+    const id = identityOf(request);
+    if (!byId.has(id)) byId.set(id, { request, options: readImportOptions(request) });
+  }
+  return [...byId].map(([id, { options }]) => openImport(id, options, deps, signal));
+}
+
+/** The name of a source: a registry's reference, otherwise the type and a hash. */
+export function identityOf({ type, attributes }: CacheRequest): string {
+  const { ref } = attributes;
+  if (type === 'registry' && ref !== undefined) return ref;
+  const members = Object.entries(attributes).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `${type}:${fnv64(JSON.stringify(members))}`;
+}
+
+function fnv64(text: string): bigint {
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of Buffer.from(text)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+  return hash;
+}
+
+function openImport(
+  id: string,
+  { place, maxAge }: CacheImportOptions,
+  deps: CacheImportDeps,
+  signal: AbortSignal,
+): RemoteImport {
+  const known = new Map<string, 'result' | 'key'>();
+  const reading = inVertex(`importing cache manifest from ${id}`, deps, async vertex => {
+    const read = await withPatience(deps.patience ?? defaultPatience, signal, inner =>
+      readRecordsOf(id, place, deps, vertex, inner),
+    );
+    const { records, layers } = read;
+    dateResults(records);
+    if (maxAge !== undefined) dropOlder(records, deps.now() - BigInt(Math.round(maxAge * 1e6)), vertex);
+    for (const { digest, inputs, results } of records) {
+      if (inputs.length === 0 || known.get(digest) === 'result') continue;
+      known.set(digest, results.length > 0 ? 'result' : 'key');
+    }
+    const cache = importedCache({ id, records, result: layers.result, isAvailable: layers.isAvailable });
+    imported.set(cache, cache);
+    return cache;
+  });
+  return { id, cache: reading.catch(() => undefined), knows: digest => known.get(digest) };
+}
+
+/** Runs work that gives up after a time, with a reason that names the time. */
+async function withPatience<T>(
+  milliseconds: number,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const late = new AbortController();
+  const timer = setTimeout(
+    () =>
+      late.abort(new RemoteCacheError(`it was not read within ${milliseconds / 1000} s: the build goes on without it`)),
+    milliseconds,
+  );
+  try {
+    return await work(AbortSignal.any([signal, late.signal]));
+  } catch (error) {
+    throw late.signal.aborted && !signal.aborted ? late.signal.reason : error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The reader of a place. */
+export function readerOf(place: ContentPlace, registryFor: RegistryFor): ContentReader {
+  if (place.type === 'local') return directoryReader(place.directory, place.tag, place.digest);
+  const { reference, insecure } = place;
+  return registryReader(registryFor(reference.domain, insecure), reference);
+}
+
+async function readRecordsOf(
+  id: string,
+  place: ContentPlace,
+  deps: CacheImportDeps,
+  vertex: CacheVertex,
+  signal: AbortSignal,
+): Promise<{ readonly records: readonly CacheRecordNode<CacheLayer>[]; readonly layers: SourceCacheLayers }> {
+  const reader = readerOf(place, deps.registryFor);
+  const root = await resolve(reader, place, signal);
+  const showType = (mediaType: string) =>
+    vertex.step(`inferred cache manifest type: ${mediaType}`, async () => undefined);
+  const { caches } = await readSource(reader, root, showType, signal);
+  const descriptors = caches.flatMap(cache => cache.layers);
+  const layers = sourceCacheLayers(id, descriptors, reader, deps, vertex.warn);
+  const graph = recordGraph<CacheLayer>();
+  for (const { config } of caches) readRecords(graph, config, layers.find);
+  return { records: graph.records(), layers };
+}
+
+async function resolve(reader: ContentReader, place: ContentPlace, signal: AbortSignal): Promise<Descriptor> {
+  try {
+    return await reader.resolve(signal);
+  } catch (cause) {
+    signal.throwIfAborted();
+    if (place.type === 'local' || !(cause instanceof Error)) throw cause;
+    throw new RemoteCacheError(`failed to configure registry cache importer: ${cause.message}`, { cause });
+  }
+}
+
+/** Results without a time (chains of inline caches) were made when their top layer was. */
+function dateResults(records: readonly CacheRecordNode<CacheLayer>[]): void {
+  for (const { results } of records) {
+    for (const [index, result] of results.entries()) {
+      if (result.createdAt !== 0n) continue;
+      results[index] = { ...result, createdAt: madeAt(result.layers.at(-1)) };
+    }
+  }
+}
+
+function madeAt(layer: CacheLayer | undefined): Timestamp {
+  const text = layer?.descriptor.annotations?.['buildkit/createdat'];
+  try {
+    return text === undefined ? 0n : parseTimestamp(text);
+  } catch {
+    return 0n;
+  }
+}
+
+/** Leaves out results that were made before a time. */
+function dropOlder(records: readonly CacheRecordNode<CacheLayer>[], oldest: Timestamp, vertex: CacheVertex): void {
+  let dropped = 0;
+  for (const { results } of records) {
+    const kept = results.filter(({ createdAt }) => createdAt >= oldest);
+    dropped += results.length - kept.length;
+    results.splice(0, results.length, ...kept);
+  }
+  const [are, they] = dropped === 1 ? ['1 result is', 'it is'] : [`${dropped} results are`, 'they are'];
+  if (dropped > 0) vertex.warn(`${are} older than max-age allows: ${they} not used`);
+}

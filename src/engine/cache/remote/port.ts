@@ -1,0 +1,55 @@
+/** What caches that travel take from the rest of the engine. */
+import type { ContentStore } from '../../../store/content/content-store.ts';
+import type { Descriptor } from '../../../wire/oci/descriptor.ts';
+import type { Digest } from '../../../wire/oci/digest.ts';
+import type { RegistryClient } from '../../../wire/registry/client.ts';
+import type { LayerBlobSource } from '../../exporter/image-writer.ts';
+import type { LayerBlob } from '../../solver/record-graph.ts';
+import type { SourceLayers } from '../../source/layer-port.ts';
+import type { EventSink, Timestamp } from '../../status/event.ts';
+
+/** A `--cache-from` or `--cache-to`: its type, and its other attributes by lower-case name. */
+export interface CacheRequest {
+  readonly type: string;
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+/** A layer of a cache: known by its descriptor, with its bytes somewhere. */
+export interface CacheLayer extends LayerBlob {
+  readonly digest: Digest;
+  /** With the annotations of a cache: `containerd.io/uncompressed`, `buildkit/createdat`. */
+  readonly descriptor: Descriptor;
+  readonly diffId: Digest;
+  /** Opens the blob's bytes from an offset; whoever takes them checks them. */
+  readonly open: (offset: number, signal: AbortSignal) => AsyncIterable<Uint8Array>;
+}
+
+/** Where events of a build go, and its clock. */
+export interface ProgressDeps {
+  readonly emit: EventSink;
+  readonly now: () => Timestamp;
+}
+
+/** The registry client for a host. `insecure`: plain HTTP will do, and certificates are not checked. */
+export type RegistryFor = (host: string, insecure: boolean) => RegistryClient;
+
+/** What an import needs. */
+export interface CacheImportDeps extends ProgressDeps {
+  readonly registryFor: RegistryFor;
+  readonly content: Pick<ContentStore, 'has' | 'read'>;
+  readonly layers: Pick<SourceLayers, 'addLazy'>;
+  /** The environment, for credentials of object stores. */
+  readonly env: NodeJS.ProcessEnv;
+  /** How long a source may take to be read, in milliseconds; 30 seconds unless said. */
+  readonly patience?: number;
+}
+
+/** What an export needs. */
+export interface CacheExportDeps extends ProgressDeps {
+  readonly registryFor: RegistryFor;
+  readonly layerBlobs: LayerBlobSource;
+  readonly content: Pick<ContentStore, 'read'>;
+  /** The repository that a blob is known to be in, for mounting it instead of uploading. */
+  readonly repositoryOf: (digest: string) => string | undefined;
+  readonly env: NodeJS.ProcessEnv;
+}

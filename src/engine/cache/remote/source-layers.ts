@@ -1,0 +1,134 @@
+/** The layers of one imported cache: nothing is fetched before it is needed, and what is broken is given up. */
+import { createHash } from 'node:crypto';
+import type { Descriptor } from '../../../wire/oci/descriptor.ts';
+import { isDigest } from '../../../wire/oci/digest.ts';
+import { createLimiter } from '../../../wire/registry/limiter.ts';
+import { type LayerID, type Ref, snapshotRef } from '../../ops/ref.ts';
+import type { LazyLayer } from '../../source/layer-port.ts';
+import { type ContentReader, RemoteCacheError } from './content-place.ts';
+import type { CacheImportDeps, CacheLayer } from './port.ts';
+
+/** How many blobs are asked for at once. */
+const parallelQuestions = 8;
+
+/**
+ * A layer of an imported cache turned out to be missing or damaged when its files were needed. It is not offered again:
+ * a build that failed of it can be run anew, and makes the layer itself.
+ */
+export class CacheLayerError extends RemoteCacheError {
+  override readonly name = 'CacheLayerError';
+}
+
+/** Whether a failure, or what caused it, is a layer of an imported cache that cannot be had. */
+export function isCacheLayerError(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) if (at instanceof CacheLayerError) return true;
+  return false;
+}
+
+export interface SourceCacheLayers {
+  /** What is known of a blob; undefined when the source has none, or does not say what is in it. */
+  find(digest: string): CacheLayer | undefined;
+  /** A result of these layers, lowest first. @throws RemoteCacheError when one cannot be had. */
+  result(layers: readonly CacheLayer[], signal: AbortSignal): Promise<Ref>;
+  isAvailable(layer: CacheLayer): boolean;
+}
+
+/**
+ * The layers that a source has descriptors of.
+ *
+ * @param source - its identity, for messages
+ * @param warn - told once per layer that cannot be had
+ */
+export function sourceCacheLayers(
+  source: string,
+  descriptors: Iterable<Descriptor>,
+  reader: ContentReader,
+  { content, layers }: Pick<CacheImportDeps, 'content' | 'layers'>,
+  warn: (message: string) => void,
+): SourceCacheLayers {
+  const byDigest = new Map<string, CacheLayer>();
+  const lost = new Set<string>();
+  const asked = new Map<string, Promise<boolean>>();
+  const limiter = createLimiter(parallelQuestions);
+  const isHere = ({ digest, size }: Descriptor) => content.has(digest, size);
+
+  for (const descriptor of descriptors) {
+    const { digest, annotations } = descriptor;
+    const diffId = annotations?.['containerd.io/uncompressed'] ?? '';
+    if (byDigest.has(digest) || !isDigest(diffId)) continue;
+    const open = (offset: number, signal: AbortSignal) =>
+      isHere(descriptor) ? content.read(digest, { start: offset }) : reader.open(descriptor, offset, signal);
+    byDigest.set(digest, { digest, descriptor, diffId, open });
+  }
+
+  function lose({ digest }: CacheLayer, cause: unknown): CacheLayerError {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const message = `layer ${digest} of the cache ${source} cannot be had: ${reason}`;
+    if (!lost.has(digest)) warn(`${message}; the steps that need it run again`);
+    lost.add(digest);
+    return new CacheLayerError(message, { cause });
+  }
+
+  /** Asks once whether a blob is there. What the asking itself fails of is not remembered. */
+  async function confirm(layer: CacheLayer, signal: AbortSignal): Promise<void> {
+    const { descriptor, digest } = layer;
+    if (isHere(descriptor)) return;
+    const ask = async () => {
+      using _ = await limiter.enter(signal);
+      return reader.has(descriptor, signal);
+    };
+    const answer = asked.get(digest) ?? ask();
+    asked.set(digest, answer);
+    let isThere: boolean;
+    try {
+      isThere = await answer;
+    } catch (error) {
+      asked.delete(digest);
+      signal.throwIfAborted();
+      throw lose(layer, error);
+    }
+    if (!isThere) throw lose(layer, 'not found');
+  }
+
+  async function* fetch(layer: CacheLayer, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    try {
+      yield* checked(layer.descriptor, layer.open(0, signal));
+    } catch (error) {
+      signal.throwIfAborted();
+      throw lose(layer, error);
+    }
+  }
+
+  return {
+    find: digest => byDigest.get(digest),
+    isAvailable: layer => !lost.has(layer.digest) && (isHere(layer.descriptor) || reader.mayHave(layer.descriptor)),
+    async result(stack, signal) {
+      await Promise.all(stack.map(layer => confirm(layer, signal)));
+      const lazy = stack.map(
+        (layer): LazyLayer => ({
+          descriptor: layer.descriptor,
+          diffId: layer.diffId,
+          fetch: inner => fetch(layer, inner),
+        }),
+      );
+      const ids: LayerID[] = [];
+      for (const layer of lazy) ids.push(layers.addLazy(layer, [...ids]));
+      return snapshotRef(ids);
+    },
+  };
+}
+
+/** Passes on bytes that are what the descriptor says; throws at the end when they are not. */
+async function* checked({ digest, size }: Descriptor, bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const hash = createHash('sha256');
+  let count = 0;
+  for await (const chunk of bytes) {
+    count += chunk.length;
+    if (count > size) throw new RemoteCacheError(`it is longer than ${size} bytes`);
+    hash.update(chunk);
+    yield chunk;
+  }
+  if (count < size) throw new RemoteCacheError(`it ends after ${count} of ${size} bytes`);
+  const actual = `sha256:${hash.digest('hex')}`;
+  if (actual !== digest) throw new RemoteCacheError(`it is damaged: its bytes have the digest ${actual}`);
+}
