@@ -42,6 +42,15 @@ export function parseTimestamp(text: string): Timestamp {
   return BigInt(milliseconds) * 1_000_000n + BigInt(decimals.slice(0, 9).padEnd(9, '0'));
 }
 
+/** The same; undefined for a text that is no time, and for none. */
+export function timestampOf(text: string | undefined): Timestamp | undefined {
+  try {
+    return text === undefined ? undefined : parseTimestamp(text);
+  } catch {
+    return undefined;
+  }
+}
+
 function cannot(rest: string, element: string): string {
   return `cannot parse ${quote(rest)} as ${quote(element)}`;
 }

@@ -98,7 +98,7 @@ export async function writeImage(
   for (const [index, platform] of output.platforms.entries()) {
     const layers = layerLists[index] ?? [];
     for (const layer of layers) keep(layer.descriptor);
-    images.push(await writePlatform(platform, layers, attributes, annotations, epoch, context, put));
+    images.push(await writePlatform(platform, layers, attributes, annotations, epoch, context, put, signal));
   }
   const fetch: WrittenImage['fetch'] = async (blob, inner) => {
     if (context.content.has(blob)) return;
@@ -173,9 +173,13 @@ async function writePlatform(
   epoch: number | undefined,
   context: ImageWriterContext,
   put: (document: Document) => Promise<Descriptor>,
+  signal: AbortSignal,
 ): Promise<{ descriptor: Descriptor; config: Descriptor; layers: readonly Descriptor[] }> {
   const types = documentTypes(attributes.ociMediaTypes);
-  const inlineCache = result.inlineCache?.(layers);
+  const makeInline = result.inlineCache;
+  const inlineCache = makeInline
+    ? await context.progress.step('preparing layers for inline cache', () => makeInline(layers, signal))
+    : undefined;
   const text = finishImageConfig(result.config ?? emptyImageConfig(result.platform), {
     layers,
     ...(result.baseConfig === undefined ? {} : { baseConfig: result.baseConfig }),

@@ -1,5 +1,8 @@
+import type { LayerRecord } from '../../store/snapshot/layer-records.ts';
 import type { LayerStore } from '../../store/snapshot/layer-store.ts';
+import { timestampOf } from '../cache/timestamp.ts';
 import type { SnapshotRef } from '../ops/ref.ts';
+import type { Timestamp } from '../status/event.ts';
 import type { LayerBlobOptions, LayerBlobSource } from './image-writer.ts';
 import type { LayerBlob } from './result.ts';
 
@@ -37,5 +40,11 @@ async function blobOf(
     { compression, family: 'oci', ...(isBase || rewriteEpoch === undefined ? {} : { epoch: rewriteEpoch }) },
     signal,
   );
-  return { descriptor, diffID, createdAt: layers.get(id)?.createdAt ?? 0n };
+  return { descriptor, diffID, createdAt: createdAt(layers.get(id)) };
+}
+
+/** When a layer was made, which for one of an imported cache is not when it came here. */
+function createdAt(layer: LayerRecord | undefined): Timestamp {
+  const said = layer?.origin?.annotations?.['buildkit/createdat'];
+  return timestampOf(said) ?? layer?.createdAt ?? 0n;
 }

@@ -15,7 +15,7 @@ export interface PlatformResult {
   readonly baseConfig?: string;
   readonly attestations: readonly Attestation[];
   /** Records of an inline cache, JSON text; needs the layers' descriptors, bottom first. */
-  readonly inlineCache?: (layers: readonly LayerBlob[]) => string | undefined;
+  readonly inlineCache?: (layers: readonly LayerBlob[], signal: AbortSignal) => Promise<string | undefined>;
 }
 
 /** An in-toto statement about a platform's image; exporters add the subjects. */

@@ -6,7 +6,7 @@ import { type CacheRecordNode, recordGraph } from '../../solver/record-graph.ts'
 import type { Timestamp } from '../../status/event.ts';
 import { type ImportedCache, importedCache } from '../imported-cache.ts';
 import { readRecords } from '../read-records.ts';
-import { parseTimestamp } from '../timestamp.ts';
+import { timestampOf } from '../timestamp.ts';
 import { type ContentReader, RemoteCacheError } from './content-place.ts';
 import { directoryReader } from './directory-place.ts';
 import { type CacheImportOptions, type ContentPlace, readImportOptions } from './options.ts';
@@ -158,17 +158,9 @@ function dateResults(records: readonly CacheRecordNode<CacheLayer>[]): void {
   for (const { results } of records) {
     for (const [index, result] of results.entries()) {
       if (result.createdAt !== 0n) continue;
-      results[index] = { ...result, createdAt: madeAt(result.layers.at(-1)) };
+      const made = result.layers.at(-1)?.descriptor.annotations?.['buildkit/createdat'];
+      results[index] = { ...result, createdAt: timestampOf(made) ?? 0n };
     }
-  }
-}
-
-function madeAt(layer: CacheLayer | undefined): Timestamp {
-  const text = layer?.descriptor.annotations?.['buildkit/createdat'];
-  try {
-    return text === undefined ? 0n : parseTimestamp(text);
-  } catch {
-    return 0n;
   }
 }
 
