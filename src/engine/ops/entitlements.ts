@@ -2,7 +2,7 @@
 import { type ExecOp, NetMode, SecurityMode } from '../../wire/proto/gen/pb/ops_pb.ts';
 
 /** A step asks for something that was not allowed. */
-export class EntitlementError extends Error {
+class EntitlementError extends Error {
   override readonly name = 'EntitlementError';
   readonly entitlement: string;
 

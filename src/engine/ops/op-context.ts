@@ -19,7 +19,7 @@ export interface ActiveSnapshot extends AsyncDisposable {
 }
 
 /** A read-only tree at a path, mounted until it is disposed. */
-export interface SnapshotView extends AsyncDisposable {
+interface SnapshotView extends AsyncDisposable {
   readonly path: string;
 }
 

@@ -36,7 +36,7 @@ export interface CacheMount extends Disposable {
 }
 
 /** A directory of a cache. */
-export interface CacheMountRecord {
+interface CacheMountRecord {
   readonly id: string;
   readonly type: 'exec.cachemount';
   readonly description: string;

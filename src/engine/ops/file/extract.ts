@@ -13,6 +13,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { makeDevice, makeNode, setTimes } from '../../../host/system/inode.ts';
+import { inUserNamespace } from '../../../host/system/overlay.ts';
 import { statFile } from '../../../host/system/stat.ts';
 import { SystemError } from '../../../host/system/system-error.ts';
 import { setXattr } from '../../../host/system/xattr.ts';
@@ -41,11 +42,8 @@ const XATTR = 'SCHILY.xattr.';
 const NANOSECONDS = 1_000_000_000n;
 const WRITE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 const [EPERM, EOPNOTSUPP] = ['EPERM', 'EOPNOTSUPP'];
-const NODES: Readonly<Record<string, number>> = {
-  [TarType.char]: 0o020000,
-  [TarType.block]: 0o060000,
-  [TarType.fifo]: 0o010000,
-};
+const S_IFIFO = 0o010000;
+const NODES: Readonly<Record<string, number>> = { [TarType.char]: 0o020000, [TarType.block]: 0o060000 };
 
 /**
  * Writes members below `place`, which is their root directory: a link or `..` does not lead out of it. What is there is
@@ -91,8 +89,12 @@ export function extractMembers(place: BytePath, owner: Owner | undefined): Membe
         break;
       case TarType.char:
       case TarType.block:
-      case TarType.fifo:
+        // Nobody may make devices there; docker leaves them out.
+        if (inUserNamespace()) return;
         makeNode(target, (NODES[header.type] ?? 0) | 0o600, makeDevice(header.devmajor ?? 0, header.devminor ?? 0));
+        break;
+      case TarType.fifo:
+        makeNode(target, S_IFIFO | 0o600);
         break;
       default:
         throw new ArchiveMemberError(`unhandled tar header type ${header.type.charCodeAt(0)}: ${fromBytePath(name)}`);

@@ -1,7 +1,9 @@
 /** Unpacks archives for ADD. */
 import { closeSync, createReadStream, openSync, readSync } from 'node:fs';
+import { statFile } from '../../../host/system/stat.ts';
 import { createTarReader } from '../../../store/content/tar-reader.ts';
-import type { FileNode } from '../../../store/snapshot/file-tree.ts';
+import { ChangedUnderBuildError } from '../../../store/snapshot/checksum-error.ts';
+import { type FileNode, shownPath } from '../../../store/snapshot/file-tree.ts';
 import type { CopySource } from '../../../store/snapshot/file-tree-copy.ts';
 import { type BytePath, systemPath, toBytePath } from '../../../wire/fsutil/byte-path.ts';
 import { decompress, detectCompression, MAGIC_LENGTH, MissingProgramError } from './archive-format.ts';
@@ -28,8 +30,8 @@ export interface UnpackRequest {
  * Unpacks a file if, decompressed, a tar header can be read at its start; its name does not matter. Everything happens inside
  * the destination as if it were the root directory: links and `..` do not lead out.
  *
- * Throws `SystemError` with paths of the archive, `InvalidArchiveError` for an archive that breaks off later, and
- * `MissingProgramError`.
+ * Throws `SystemError` with paths of the archive, `InvalidArchiveError` for an archive that breaks off later,
+ * `ChangedUnderBuildError` and `MissingProgramError`.
  *
  * @returns Whether it was an archive; if not, nothing was done.
  */
@@ -54,6 +56,7 @@ export async function unpackArchive(request: UnpackRequest, signal: AbortSignal)
     for await (const chunk of decompress(input, compression, signal)) reader.push(chunk);
     reader.finish();
     members.finish();
+    checkUnchanged(node, path);
   } catch (error) {
     signal.throwIfAborted();
     if (isArchive || error instanceof MissingProgramError) throw error;
@@ -62,6 +65,17 @@ export async function unpackArchive(request: UnpackRequest, signal: AbortSignal)
     input.destroy();
   }
   return isArchive;
+}
+
+/** What was unpacked must be what the key of the step was made of. */
+function checkUnchanged(node: FileNode, path: string | Buffer): void {
+  const now = statFile(path);
+  const { status } = node;
+  const same =
+    now?.size === status.size &&
+    now.ctimeSeconds === status.ctimeSeconds &&
+    now.ctimeNanoseconds === status.ctimeNanoseconds;
+  if (!same) throw new ChangedUnderBuildError(shownPath(node));
 }
 
 function startOf(path: string | Buffer): Uint8Array {
