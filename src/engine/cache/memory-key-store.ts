@@ -1,5 +1,5 @@
 /** Keys in memory: for imported caches, for session keys, and for tests. */
-import { randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { Backlink, KeyStore, Link, StoredResult } from '../solver/cache.ts';
 import { recordDigest } from '../solver/key.ts';
 
@@ -26,11 +26,8 @@ interface Key {
 
 /** A random id of 25 characters of base 36, as BuildKit's ids are. */
 export function randomKeyId(): string {
-  return Array.from({ length: 5 }, () =>
-    randomInt(36 ** 5)
-      .toString(36)
-      .padStart(5, '0'),
-  ).join('');
+  const number = BigInt(`0x${randomBytes(17).toString('hex')}`);
+  return number.toString(36).slice(-25).padStart(25, '0');
 }
 
 function textOf({ input, selector, record }: RecordLink): string {

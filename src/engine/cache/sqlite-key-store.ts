@@ -4,7 +4,7 @@ import { deflateSync, inflateSync } from 'node:zlib';
 import type { Database } from '../../store/database.ts';
 import type { Backlink, KeyStore, Link, StoredResult } from '../solver/cache.ts';
 import { recordDigest } from '../solver/key.ts';
-import type { KeyPart } from '../status/event.ts';
+import type { KeyPart, Timestamp } from '../status/event.ts';
 import { memoryKeyStore, randomKeyId } from './memory-key-store.ts';
 
 /** Published steps: never changed, only followed by others. Ids and digests are long, so links hold numbers of rows. */
@@ -24,6 +24,11 @@ const schema = [
    CREATE TABLE cache_parts (digest TEXT PRIMARY KEY, parts BLOB NOT NULL) STRICT, WITHOUT ROWID;`,
 ];
 
+/** Parts of fewer bytes are stored as JSON, others as a zlib stream: compressing has a cost of its own. */
+const compressFrom = 4096;
+/** What JSON begins with and a zlib stream does not. */
+const jsonStart = '['.charCodeAt(0);
+
 export interface SqliteKeyStore extends KeyStore {
   /** All keys. */
   ids(): Iterable<string>;
@@ -40,6 +45,11 @@ function text(row: Row, column: string): string {
   return String(row[column]);
 }
 
+function time(row: Row, column: string): Timestamp {
+  const value = row[column];
+  return typeof value === 'bigint' ? value : 0n;
+}
+
 /**
  * The keys in a database. Looking up takes the same time whatever the number of keys. Keys of sessions (`random:`)
  * live as long as this object: no later session can have them.
@@ -49,10 +59,14 @@ export function sqliteKeyStore(database: Database): SqliteKeyStore {
   const { sql, transaction } = database;
   const session = memoryKeyStore();
 
-  const statement = (query: string): (() => StatementSync) => {
+  /** Statements are prepared when they are first used: a short run needs few of them. */
+  const statement = (query: string, prepare?: (made: StatementSync) => void): (() => StatementSync) => {
     let prepared: StatementSync | undefined;
     return () => {
-      prepared ??= sql.prepare(query);
+      if (prepared === undefined) {
+        prepared = sql.prepare(query);
+        prepare?.(prepared);
+      }
       return prepared;
     };
   };
@@ -77,6 +91,7 @@ export function sqliteKeyStore(database: Database): SqliteKeyStore {
     `SELECT result.result, result.created_at FROM cache_key AS key
        JOIN cache_result AS result ON result.key = key.number
      WHERE key.id = ?`,
+    made => made.setReadBigInts(true),
   );
   const insertResult = statement('INSERT OR REPLACE INTO cache_result VALUES (?, ?, ?)');
   const findKeysOf = statement(
@@ -135,9 +150,9 @@ export function sqliteKeyStore(database: Database): SqliteKeyStore {
 
   function results(id: string): StoredResult[] {
     if (isSession(id)) return [...session.results(id)];
-    const query = findResults();
-    query.setReadBigInts(true);
-    return query.all(id).map(row => ({ id: text(row, 'result'), createdAt: BigInt(String(row['created_at'])) }));
+    return findResults()
+      .all(id)
+      .map(row => ({ id: text(row, 'result'), createdAt: time(row, 'created_at') }));
   }
 
   return {
@@ -182,13 +197,14 @@ export function sqliteKeyStore(database: Database): SqliteKeyStore {
       if (stored.has(digest) || isSession(digest)) return;
       stored.add(digest);
       if (findParts().get(digest) !== undefined) return;
-      const json = JSON.stringify(parts().map(({ kind, name, value }) => [kind, name, value]));
-      insertParts().run(digest, deflateSync(json, { level: 1 }));
+      const json = Buffer.from(JSON.stringify(parts().map(({ kind, name, value }) => [kind, name, value])));
+      insertParts().run(digest, json.length < compressFrom ? json : deflateSync(json, { level: 1 }));
     },
     parts(digest) {
       const blob = findParts().get(digest)?.['parts'];
       if (!(blob instanceof Uint8Array)) return undefined;
-      const rows: [string, string, string][] = JSON.parse(inflateSync(blob).toString());
+      const json = Buffer.from(blob[0] === jsonStart ? blob : inflateSync(blob));
+      const rows: [string, string, string][] = JSON.parse(json.toString());
       return rows.map(([kind, name, value]) => ({ kind, name, value }));
     },
     dropMissing(exists) {

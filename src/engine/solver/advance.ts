@@ -7,7 +7,7 @@ import type { CacheKey } from './key.ts';
 import { byPreference, loadRecord, saveResult } from './lookup.ts';
 import { giveUpRecord, learnContent, learnRoot, matchKeys, observeInputs, phaseOf } from './match.ts';
 import type { Scheduler } from './scheduler.ts';
-import type { ActiveVertex, Ran } from './vertex.ts';
+import { type ActiveVertex, answerOf, contentOf, during, join, type Ran, runOf, settle } from './vertex.ts';
 import type { VertexStream } from './vertex-stream.ts';
 
 /**
@@ -72,12 +72,12 @@ function proceed<R>(scheduler: Scheduler<R>, equal: EqualEdges<R>, edge: EdgeSta
       return;
     }
   }
-  if (edge.mapTask === undefined && !edge.mapDone && edge.records.size === 0) askForMap(scheduler, edge);
+  if (edge.mapTask === undefined && !edge.mapDone && edge.records.length === 0) askForMap(scheduler, edge);
   if (edge.runTask !== undefined) return;
   let goal: Phase = Phase.initial;
   for (const { phase } of edge.demands) if (phase > goal) goal = phase;
   if (goal === Phase.complete) {
-    if (edge.records.size > 0) {
+    if (edge.records.length > 0) {
       load(scheduler, edge);
       return;
     }
@@ -96,7 +96,7 @@ function proceed<R>(scheduler: Scheduler<R>, equal: EqualEdges<R>, edge: EdgeSta
 }
 
 function askForMap<R>(scheduler: Scheduler<R>, edge: EdgeState<R>): void {
-  edge.mapTask = scheduler.start(edge, signal => edge.vertex.answer(edge.rootKeys.length, signal), {
+  edge.mapTask = scheduler.start(edge, signal => answerOf(edge.vertex, edge.rootKeys.length, signal), {
     cleared: () => {
       edge.mapTask = undefined;
     },
@@ -136,7 +136,7 @@ function prepare<R>(scheduler: Scheduler<R>, edge: EdgeState<R>, input: InputSta
   const { result } = input.edge;
   if (map === undefined || result === undefined || input.contentDone || input.contentTask !== undefined) return;
   if (dep?.contentDigest === undefined && dep?.preprocess === undefined) return;
-  input.contentTask = scheduler.start(edge, signal => edge.vertex.content(input.index, result.value, map, signal), {
+  input.contentTask = scheduler.start(edge, signal => contentOf(edge.vertex, input.index, result.value, map, signal), {
     cleared: () => {
       input.contentTask = undefined;
     },
@@ -146,18 +146,19 @@ function prepare<R>(scheduler: Scheduler<R>, edge: EdgeState<R>, input: InputSta
 }
 
 function load<R>(scheduler: Scheduler<R>, edge: EdgeState<R>): void {
-  const caches = edge.vertex.caches();
-  const [record] = byPreference(edge.records.values(), caches.local);
+  const caches = edge.vertex.caches;
+  const [record] = byPreference(edge.records, caches.local);
   if (record === undefined) return;
   wantNothing(scheduler, edge);
-  const work = (signal: AbortSignal) => edge.vertex.load(signal, () => loadRecord(caches, record, signal));
+  const work = (signal: AbortSignal) =>
+    during(edge.vertex, { cached: true, signal }, () => loadRecord(caches, record, signal));
   edge.runTask = scheduler.start(edge, work, {
     cleared: () => {
       edge.runTask = undefined;
     },
     done: value => {
       record.key.record = record;
-      edge.vertex.settle({
+      settle(edge.vertex, {
         outcome: 'hit',
         cache: record.cache.id,
         record: record.key.ids.get(record.cache.keys) ?? '',
@@ -172,7 +173,7 @@ function load<R>(scheduler: Scheduler<R>, edge: EdgeState<R>): void {
 
 function run<R>(scheduler: Scheduler<R>, edge: EdgeState<R>): void {
   const values = inputsOf(edge).flatMap(({ edge: { result } }) => (result === undefined ? [] : [result.value]));
-  edge.runTask = scheduler.start(edge, signal => edge.vertex.run(values, signal), {
+  edge.runTask = scheduler.start(edge, signal => runOf(edge.vertex, values, signal), {
     cleared: () => {
       edge.runTask = undefined;
     },
@@ -188,14 +189,14 @@ function save<R>(edge: EdgeState<R>, ran: Ran<R>): void {
     fail(edge, new VertexError(edge.vertex.vertex, 'run', `output ${edge.output} is missing: ${made}`));
     return;
   }
-  const { local } = edge.vertex.caches();
+  const { local } = edge.vertex.caches;
   const keys = edge.vertex.inputs.length === 0 ? edge.rootKeys : [keyOfRun(edge)];
   for (const key of keys) {
     const record = saveResult(local, key, value, ran.at);
     if (record !== undefined) key.record = record;
   }
   const id = keys[0]?.ids.get(local.keys);
-  edge.vertex.settle({
+  settle(edge.vertex, {
     outcome: 'ran',
     cache: local.id,
     ...(id === undefined ? {} : { record: id }),
@@ -226,11 +227,12 @@ function complete<R>(edge: EdgeState<R>, value: R, keys: readonly CacheKey<R>[])
 
 /** Hands the consumers of an edge over to an equal one, which also exports the keys of both. */
 function merge<R>(scheduler: Scheduler<R>, edge: EdgeState<R>, stays: EdgeState<R>): void {
-  edge.vertex.settle({ outcome: 'merged', mergedInto: stays.vertex.vertex.digest });
+  settle(edge.vertex, { outcome: 'merged', mergedInto: stays.vertex.vertex.digest });
   for (const stream of edge.vertex.streams) hearOf(stays.vertex, stream);
   for (const input of inputsOf(edge)) {
     const keys = [...input.edge.keys, ...(input.edge.result?.keys ?? [])];
-    stays.origin.alternatives[input.index]?.push(...linksOf(edge, input, keys, true));
+    const known = stays.origin.alternatives[input.index] ?? [];
+    stays.origin.alternatives[input.index] = [...known, ...linksOf(edge, input, keys, true)];
   }
   retire(scheduler, edge);
   edge.mergedInto = stays;
@@ -248,5 +250,5 @@ function hearOf<R>(vertex: ActiveVertex<R>, stream: VertexStream): void {
   if (vertex.streams.has(stream)) return;
   const vertices = new Set([vertex]);
   for (const { inputs } of vertices) for (const input of inputs) vertices.add(input.vertex);
-  for (const one of [...vertices].reverse()) one.join(stream);
+  for (const one of [...vertices].reverse()) join(one, stream);
 }

@@ -59,7 +59,7 @@ function phaseToAsk<R>(edge: EdgeState<R>, input: InputState<R>, goal: Phase, ou
       if (edge.map === undefined || waitsForContent) return Phase.slow;
       if (goal < Phase.complete) return byContent ? Phase.complete : Phase.slow;
       const due = !hasCandidate || outlook.slow || (byContent && !waitsForDefinitions);
-      return due && edge.records.size === 0 ? Phase.complete : Phase.slow;
+      return due && edge.records.length === 0 ? Phase.complete : Phase.slow;
     }
     default:
       return input.phase;

@@ -1,6 +1,5 @@
 /** The state of one output of a vertex while it is solved. */
 
-import type { EdgeClass } from './equal-edges.ts';
 import type { CacheKey, CacheRecord, KeyLink, KeyOrigin } from './key.ts';
 import type { Candidates } from './lookup.ts';
 import type { CacheDep, CacheMap } from './op.ts';
@@ -76,10 +75,10 @@ export interface EdgeState<R> {
   readonly rootKeys: CacheKey<R>[];
   inputs: InputState<R>[] | undefined;
   /** Ids of keys that are candidates of every input. */
-  readonly matched: Set<string>;
-  /** Results that may be loaded, and those that could not be; by cache and result id. */
-  readonly records: Map<string, CacheRecord<R>>;
-  readonly failedRecords: Set<string>;
+  readonly matched: string[];
+  /** Results that may be loaded, and those that could not be. */
+  records: readonly CacheRecord<R>[];
+  readonly failedRecords: CacheRecord<R>[];
   /** Some input leads to no key and never will. */
   noMatch: boolean;
 
@@ -91,16 +90,17 @@ export interface EdgeState<R> {
 
   /** Keys of inputs changed: the edge may have become equal to another. */
   keysChanged: boolean;
-  equals: EdgeClass<R> | undefined;
+  /** Stands for the edges that this one is equal to but cannot be merged into. */
+  equals: EdgeState<R> | undefined;
   mergedInto: EdgeState<R> | undefined;
 }
 
 /** The edge of an output of a vertex, or the one that it was merged into. */
 export function edgeOf<R>(vertex: ActiveVertex<R>, output: number): EdgeState<R> {
-  let edge = vertex.edges.get(output);
+  let edge = vertex.edges[output];
   if (edge === undefined) {
     edge = newEdge(vertex, output);
-    vertex.edges.set(output, edge);
+    vertex.edges[output] = edge;
   }
   while (edge.mergedInto !== undefined) edge = edge.mergedInto;
   return edge;
@@ -110,7 +110,7 @@ function newEdge<R>(vertex: ActiveVertex<R>, output: number): EdgeState<R> {
   return {
     vertex,
     output,
-    origin: { alternatives: vertex.inputs.map(() => []), exportResults: vertex.vertex.exportCache ?? true },
+    origin: { alternatives: [], exportResults: vertex.vertex.exportCache ?? true },
     phase: Phase.initial,
     result: undefined,
     error: undefined,
@@ -119,9 +119,9 @@ function newEdge<R>(vertex: ActiveVertex<R>, output: number): EdgeState<R> {
     mapDone: false,
     rootKeys: [],
     inputs: undefined,
-    matched: new Set(),
-    records: new Map(),
-    failedRecords: new Set(),
+    matched: [],
+    records: [],
+    failedRecords: [],
     noMatch: false,
     demands: new Set(),
     mapTask: undefined,

@@ -1,69 +1,57 @@
-/** Work that several may wait for, that runs once, and that ends when nobody waits any more. */
+/** Work that several may wait for and that runs once. */
 
 /** A piece of work that has one outcome for all. */
 export interface Flight<T> {
   /**
-   * The outcome; starts the work if it is not under way. When `signal` aborts, the caller stops waiting at once; the
-   * last one to leave aborts the work and waits for its end. An aborted run that fails is forgotten: the next to join starts anew.
+   * The outcome; starts the work, under `signal`, if it is not under way. Who started it waits for its end when
+   * `signal` aborts; the others leave at once when theirs does. A run that fails after its abort is forgotten, and
+   * another who waits for it starts it anew.
    */
   join(signal: AbortSignal): Promise<T>;
 }
 
 interface Run<T> {
-  readonly controller: AbortController;
+  readonly signal: AbortSignal;
   readonly outcome: Promise<T>;
-  waiting: number;
 }
 
 /** Work that starts when someone joins. */
 export function flight<T>(work: (signal: AbortSignal) => Promise<T>): Flight<T> {
   let current: Run<T> | undefined;
 
-  function begin(): Run<T> {
-    const controller = new AbortController();
-    const run: Run<T> = { controller, outcome: settle(), waiting: 0 };
-    async function settle(): Promise<T> {
-      try {
-        return await work(controller.signal);
-      } catch (error) {
-        if (controller.signal.aborted && current?.controller === controller) current = undefined;
-        throw error;
-      }
-    }
-    run.outcome.catch(() => {});
-    return run;
-  }
-
   return {
     async join(signal) {
       signal.throwIfAborted();
-      while (current?.controller.signal.aborted) {
-        const ending = current;
-        const outcome = await ending.outcome.then(
-          value => ({ value }),
-          () => undefined,
-        );
-        if (outcome !== undefined) return outcome.value;
-        signal.throwIfAborted();
+      if (current === undefined) {
+        const run = { signal, outcome: work(signal) };
+        current = run;
+        try {
+          return await run.outcome;
+        } catch (error) {
+          if (signal.aborted && current === run) current = undefined;
+          throw error;
+        }
       }
-      current ??= begin();
-      return await waitFor(current, signal);
+      const run = current;
+      try {
+        return await unlessAborted(run.outcome, signal);
+      } catch (error) {
+        if (!run.signal.aborted || signal.aborted) throw error;
+      }
+      if (current === run) current = undefined;
+      return await this.join(signal);
     },
   };
 }
 
-async function waitFor<T>(run: Run<T>, signal: AbortSignal): Promise<T> {
-  run.waiting += 1;
-  const { promise: left, reject } = Promise.withResolvers<never>();
-  const leave = () => {
-    run.waiting -= 1;
-    if (run.waiting === 0) run.controller.abort(signal.reason);
-    else reject(signal.reason);
-  };
-  signal.addEventListener('abort', leave, { once: true });
+/** What a promise gives, or the reason of the signal if that aborts first. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
   try {
-    return await Promise.race([run.outcome, left]);
+    return await Promise.race([promise, aborted]);
   } finally {
-    signal.removeEventListener('abort', leave);
+    signal.removeEventListener('abort', abort);
   }
 }

@@ -17,7 +17,7 @@ export interface KeyLink<R> {
 /** What all keys of an edge share when they are exported. */
 export interface KeyOrigin<R> {
   /** Per input, keys of edges that were merged into this one. */
-  readonly alternatives: KeyLink<R>[][];
+  readonly alternatives: (readonly KeyLink<R>[] | undefined)[];
   /** False when the vertex keeps its results out of exports. */
   readonly exportResults: boolean;
 }
@@ -32,8 +32,8 @@ export interface CacheKey<R> {
   /** The named parts behind `digest`. */
   readonly parts: () => readonly KeyPart[];
   readonly origin?: KeyOrigin<R> | undefined;
-  /** The results that were found under the key. */
-  readonly records: readonly CacheRecord<R>[];
+  /** The results that were found under the key, best first. */
+  records: readonly CacheRecord<R>[];
   /** The result that was loaded or saved. */
   record?: CacheRecord<R>;
 }

@@ -36,13 +36,15 @@ export function findTargets<R>(
   found: Candidates,
 ): void {
   for (const { keys } of all(caches)) {
+    const [only, ...more] = links;
+    if (only === undefined) return;
+    if (more.length === 0) {
+      for (const id of keys.targets(idIn(keys, only.key), linkOf(step, input, only.selector))) note(found, id, keys);
+      continue;
+    }
     const reached = links.map(link => new Set(keys.targets(idIn(keys, link.key), linkOf(step, input, link.selector))));
     const targets = new Set(reached.flatMap(ids => [...ids]));
-    for (const id of targets) {
-      const ids = found.get(id) ?? new Map<KeyStore, string>();
-      ids.set(keys, id);
-      found.set(id, ids);
-    }
+    for (const id of targets) note(found, id, keys);
     if (reached.some(ids => ids.size < targets.size)) {
       keys.transaction(() => {
         for (const [index, link] of links.entries()) {
@@ -53,10 +55,16 @@ export function findTargets<R>(
   }
 }
 
+function note(found: Candidates, id: string, store: KeyStore): void {
+  const ids = found.get(id);
+  if (ids === undefined) found.set(id, new Map([[store, id]]));
+  else ids.set(store, id);
+}
+
 /** The results under a key that still exist, in every cache that knows the key, best first. Those that are gone are forgotten. */
 export function findRecords<R>(caches: Caches<R>, key: CacheKey<R>): CacheRecord<R>[] {
   const records: CacheRecord<R>[] = [];
-  for (const cache of all(caches)) {
+  for (const cache of caches.imports.length === 0 ? [caches.local] : all(caches)) {
     const id = key.ids.get(cache.keys);
     if (id === undefined) continue;
     for (const result of cache.keys.results(id)) {
@@ -67,7 +75,7 @@ export function findRecords<R>(caches: Caches<R>, key: CacheKey<R>): CacheRecord
       }
     }
   }
-  return byPreference(records, caches.local);
+  return records.length < 2 ? records : byPreference(records, caches.local);
 }
 
 /** Which of several results to take first: the newest; of equals one of an imported cache. */

@@ -1,26 +1,17 @@
 /** What an edge learns from its inputs: candidates, matches, and so its own phase. */
 import { depOf, type EdgeState, edgeOf, type InputState, inputsOf, knownLinks, linksOf, Phase } from './edge.ts';
-import type { CacheRecord } from './key.ts';
-import { type CacheKey, type KeyLink, rootKey } from './key.ts';
+import { type CacheKey, type CacheRecord, type KeyLink, rootKey } from './key.ts';
 import { findRecords, findRoot, findTargets } from './lookup.ts';
 import type { ContentKey } from './op.ts';
 
-function recordId<R>(record: CacheRecord<R>): string {
-  return `${record.cache.id} ${record.resultId}`;
-}
-
-function addRecords<R>(edge: EdgeState<R>, records: readonly CacheRecord<R>[]): void {
-  for (const record of records) {
-    const id = recordId(record);
-    if (!edge.failedRecords.has(id)) edge.records.set(id, record);
-  }
+function isSame<R>(a: CacheRecord<R>, b: CacheRecord<R>): boolean {
+  return a.cache === b.cache && a.resultId === b.resultId;
 }
 
 /** Records whose loading failed are not tried again. */
 export function giveUpRecord<R>(edge: EdgeState<R>, record: CacheRecord<R>): void {
-  const id = recordId(record);
-  edge.failedRecords.add(id);
-  edge.records.delete(id);
+  edge.failedRecords.push(record);
+  edge.records = edge.records.filter(other => !isSame(other, record));
 }
 
 /** Takes in a root's next key. */
@@ -30,19 +21,19 @@ export function learnRoot<R>(edge: EdgeState<R>): void {
   const key = rootKey(map.digest, edge.output, () => map.parts, edge.origin);
   edge.rootKeys.push(key);
   if (edge.vertex.vertex.ignoreCache) return;
-  const caches = edge.vertex.caches();
+  const caches = edge.vertex.caches;
   const ids = findRoot(caches, map.digest, edge.output);
   if (ids.size === 0) return;
   found(edge, { ...key, ids });
 }
 
-/** A key that the edge has in some cache, with the results under it. */
-function found<R>(edge: EdgeState<R>, bare: CacheKey<R>): void {
-  const records: CacheRecord<R>[] = [];
-  const key: CacheKey<R> = { ...bare, records };
-  records.push(...findRecords(edge.vertex.caches(), key));
-  addRecords(edge, records);
+/** Takes in a key that the edge has in some cache, with the results under it. */
+function found<R>(edge: EdgeState<R>, key: CacheKey<R>): void {
+  key.records = findRecords(edge.vertex.caches, key);
   edge.keys.push(key);
+  if (key.records.length === 0) return;
+  const known = [...edge.records, ...edge.failedRecords];
+  edge.records = [...edge.records, ...key.records.filter(record => !known.some(other => isSame(other, record)))];
 }
 
 /** Brings what the edge knows of its inputs up to date. An input's failure is the edge's. */
@@ -78,13 +69,13 @@ export function learnContent<R>(edge: EdgeState<R>, input: InputState<R>, conten
   probe(edge, input, [{ key: input.contentKey, selector: '' }]);
   // Asked for its links only: next time the definition keys are enough.
   const step = { digest: edge.map.digest, output: edge.output };
-  findTargets(edge.vertex.caches(), knownLinks(edge, input), input.index, step, new Map());
+  findTargets(edge.vertex.caches, knownLinks(edge, input), input.index, step, new Map());
 }
 
 function probe<R>(edge: EdgeState<R>, input: InputState<R>, links: readonly KeyLink<R>[]): void {
   if (edge.map === undefined || edge.vertex.vertex.ignoreCache) return;
   const step = { digest: edge.map.digest, output: edge.output };
-  findTargets(edge.vertex.caches(), links, input.index, step, input.candidates);
+  findTargets(edge.vertex.caches, links, input.index, step, input.candidates);
 }
 
 /** Makes keys of the ids that are candidates of every input. */
@@ -93,8 +84,8 @@ export function matchKeys<R>(edge: EdgeState<R>): void {
   const [first, ...others] = inputsOf(edge);
   if (map === undefined || first === undefined) return;
   for (const [id, ids] of first.candidates) {
-    if (edge.matched.has(id) || !others.every(({ candidates }) => candidates.has(id))) continue;
-    edge.matched.add(id);
+    if (edge.matched.includes(id) || !others.every(({ candidates }) => candidates.has(id))) continue;
+    edge.matched.push(id);
     const inputs = inputsOf(edge).map(input => knownLinks(edge, input));
     found(edge, {
       digest: map.digest,
@@ -152,12 +143,12 @@ function latest(a: Phase, b: Phase): Phase {
  * for content digests that it will not compute.
  */
 function definitionsExhausted<R>(edge: EdgeState<R>, inputs: readonly InputState<R>[]): boolean {
-  if (edge.records.size === 0 || !edge.mapDone) return false;
+  if (edge.records.length === 0 || !edge.mapDone) return false;
   if (!inputs.every(input => input.phase >= Phase.slow || input.candidates.size > 0)) return false;
   const settled = inputs.filter(input => !contentPending(edge, input));
   const [first, ...others] = settled;
   if (first === undefined) return false;
   return ![...first.candidates.keys()].some(
-    id => !edge.matched.has(id) && others.every(({ candidates }) => candidates.has(id)),
+    id => !edge.matched.includes(id) && others.every(({ candidates }) => candidates.has(id)),
   );
 }

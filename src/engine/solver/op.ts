@@ -56,7 +56,6 @@ export interface ContentKey {
 export interface CacheMap<R> {
   /** `sha256:…`, or `random:…` for a key that must never be exported. */
   readonly digest: string;
-  /** May be a getter, as in `ContentKey`. */
   readonly parts: readonly KeyPart[];
   /** One per input of the vertex. */
   readonly deps: readonly CacheDep<R>[];

@@ -9,7 +9,7 @@ import { byPreference } from './lookup.ts';
 import type { Edge, Vertex } from './op.ts';
 import { createScheduler, type Scheduler } from './scheduler.ts';
 import { semaphore } from './semaphore.ts';
-import { type ActiveVertex, activeVertex, type VertexServices } from './vertex.ts';
+import { type ActiveVertex, activeVertex, attach, join, type VertexServices } from './vertex.ts';
 import { vertexStream } from './vertex-stream.ts';
 
 export interface SolverOptions<R> extends Omit<VertexServices<R>, 'slots'> {
@@ -58,7 +58,7 @@ export function createSolver<R>(options: SolverOptions<R>): Solver<R> {
    */
   function shared(vertex: Vertex, inputs: ActiveVertex<R>['inputs']): ActiveVertex<R> | undefined {
     return active.get(vertex.digest)?.find(candidate => {
-      const failed = [...candidate.edges.values()].some(edge => edge.error !== undefined);
+      const failed = candidate.edges.some(edge => edge?.error !== undefined);
       const sameInputs = candidate.inputs.every((input, index) => input.vertex === inputs[index]?.vertex);
       return sameInputs && !failed && (candidate.vertex.ignoreCache || !vertex.ignoreCache);
     });
@@ -101,13 +101,13 @@ export function createSolver<R>(options: SolverOptions<R>): Solver<R> {
     const others = active.get(digest)?.filter(other => other !== vertex) ?? [];
     if (others.length > 0) active.set(digest, others);
     else active.delete(digest);
-    for (const edge of vertex.edges.values()) equal.forget(edge);
+    for (const edge of vertex.edges) if (edge !== undefined) equal.forget(edge);
   }
 
   /** How a vertex ended that was neither loaded nor run: a result was there, or nobody asked. */
   function unsettled(vertex: ActiveVertex<R>): OutcomeEvent {
     const kind = { kind: 'outcome', vertex: vertex.vertex.digest } as const;
-    const records = [...vertex.edges.values()].flatMap(edge => [...edge.records.values()]);
+    const records = vertex.edges.flatMap(edge => edge?.records ?? []);
     const [record] = byPreference(records, services.cache);
     if (record === undefined) return { ...kind, outcome: 'unneeded' };
     const { cache, createdAt } = record;
@@ -131,8 +131,8 @@ export function createSolver<R>(options: SolverOptions<R>): Solver<R> {
         signal.throwIfAborted();
         const vertex = load(edge.vertex, found => {
           vertices.set(found.vertex.digest, found);
-          found.attach(imports);
-          found.join(stream);
+          attach(found, imports);
+          join(found, stream);
         });
         try {
           const target = await reach(scheduler, edgeOf(vertex, edge.output), signal);
@@ -157,7 +157,7 @@ export function createSolver<R>(options: SolverOptions<R>): Solver<R> {
           for (const digest of [...vertices.keys()]) say(digest);
           stream.end(services.now());
           for (const vertex of [...active.values()].flat()) {
-            vertex.leave(stream);
+            vertex.streams.delete(stream);
             if (vertex.streams.size === 0) release(vertex);
           }
         },

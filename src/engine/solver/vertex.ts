@@ -1,9 +1,9 @@
-/** A vertex that is being solved, shared by all builds that want it. */
+/** A vertex that is being solved, shared by all builds that want it: its op, called once whoever asks. */
 import type { BuildEvent, KeyPart, OutcomeEvent, Timestamp, VertexEvent } from '../status/event.ts';
 import type { Cache, CacheImport, LocalCache } from './cache.ts';
 import type { EdgeState } from './edge.ts';
 import { type FailedAt, messageOf, VertexError } from './errors.ts';
-import { type Flight, flight } from './flight.ts';
+import { type Flight, flight, unlessAborted } from './flight.ts';
 import type { Caches } from './lookup.ts';
 import type { CacheMap, ContentKey, Op, Vertex, VertexReporter } from './op.ts';
 import type { Semaphore } from './semaphore.ts';
@@ -17,6 +17,7 @@ export interface VertexServices<R> {
   readonly now: () => Timestamp;
 }
 
+/** An answer of the op to what its key is. */
 export interface Answer<R> {
   readonly map: CacheMap<R>;
   readonly done: boolean;
@@ -31,226 +32,261 @@ export interface Ran<R> {
 export interface ActiveVertex<R> {
   readonly vertex: Vertex;
   readonly inputs: readonly { readonly vertex: ActiveVertex<R>; readonly output: number }[];
+  readonly services: VertexServices<R>;
   /** The outputs that someone asked for. */
-  readonly edges: Map<number, EdgeState<R>>;
-  readonly reporter: VertexReporter;
-
-  /** Tells a build of the vertex, its past included, and from now on. */
-  join(stream: VertexStream): void;
-  leave(stream: VertexStream): void;
+  readonly edges: (EdgeState<R> | undefined)[];
   /** The builds that the vertex is in. */
-  readonly streams: ReadonlySet<VertexStream>;
-  /** Attaches imported caches, each identity once. */
-  attach(imports: readonly CacheImport<R>[]): void;
-  caches(): Caches<R>;
+  readonly streams: Set<VertexStream>;
+  /** Imported caches that are still on their way, and those that are here. */
+  coming: readonly CacheImport<R>[];
+  caches: Caches<R>;
 
-  /** Answer `index` of the op's cache map. The methods that call the op throw `VertexError`s, or the reason of an abort. */
-  answer(index: number, signal: AbortSignal): Promise<Answer<R>>;
-  /** Prepares input `index` and computes its content digest; undefined when the op asks for none. */
-  content(index: number, input: R, map: CacheMap<R>, signal: AbortSignal): Promise<ContentKey | undefined>;
-  /** Runs the op, once whatever number of outputs is asked for. */
-  run(inputs: readonly R[], signal: AbortSignal): Promise<Ran<R>>;
-  /** Shows the vertex as cached while a result of it is loaded. */
-  load(signal: AbortSignal, work: () => Promise<R>): Promise<R>;
-  /** Says how the vertex ended, once. */
-  settle(outcome: Omit<OutcomeEvent, 'kind' | 'vertex'>): void;
-  readonly settled: boolean;
+  reporter: VertexReporter | undefined;
+  op: Op<R> | undefined;
+  readonly answers: Flight<Answer<R>>[];
+  readonly contents: Flight<ContentKey | undefined>[];
+  running: Flight<Ran<R>> | undefined;
+
+  /** The vertex as builds see it. */
+  shown: VertexEvent;
+  /** It is shown as started and not completed. */
+  busy: boolean;
+  /** Key and outcome events, for builds that join later. */
+  readonly past: BuildEvent[];
+  settled: boolean;
 }
 
-/** Starts a vertex on active inputs. */
+/** A vertex on active inputs. */
 export function activeVertex<R>(
   vertex: Vertex,
   inputs: ActiveVertex<R>['inputs'],
   services: VertexServices<R>,
 ): ActiveVertex<R> {
-  const streams = new Set<VertexStream>();
-  const imports = new Map<string, CacheImport<R>>();
-  const arrived = new Map<string, Cache<R>>();
-  const answers: Flight<Answer<R>>[] = [];
-  const contents: Flight<ContentKey | undefined>[] = [];
-  const running: Flight<Ran<R>>[] = [];
-  /** Key and outcome events, for builds that join later. */
-  const past: BuildEvent[] = [];
-  let shown: VertexEvent = {
-    kind: 'vertex',
-    digest: vertex.digest,
-    inputs: vertex.inputs.map(input => input.vertex.digest),
-    name: vertex.name,
-    cached: false,
-    ...(vertex.progressGroup === undefined ? {} : { progressGroup: vertex.progressGroup }),
-  };
-  let open = 0;
-  let outcome: OutcomeEvent | undefined;
-  let op: Op<R> | undefined;
-
-  function emit(event: BuildEvent): void {
-    for (const stream of streams) stream.emit(event);
-  }
-
-  /** Shows the vertex as started while `work` runs. */
-  async function during<T>(work: () => Promise<T>, cached = false, signal?: AbortSignal): Promise<T> {
-    if (open > 0) return await work();
-    open += 1;
-    const { error: _past, completed: _before, ...base } = shown;
-    const started = { ...base, started: services.now(), cached };
-    shown = started;
-    emit(shown);
-    try {
-      const value = await work();
-      shown = { ...started, completed: services.now() };
-      return value;
-    } catch (error) {
-      shown = {
-        ...started,
-        completed: services.now(),
-        error: signal?.aborted ? 'context canceled' : messageOf(error),
-      };
-      throw error;
-    } finally {
-      open -= 1;
-      emit(shown);
-    }
-  }
-
-  const reporter: VertexReporter = { vertex: vertex.digest, emit, during: work => during(work) };
-
-  function theOp(): Op<R> {
-    op ??= services.resolveOp(vertex, reporter);
-    return op;
-  }
-
-  function keyEvent(
-    digest: string,
-    source: 'definition' | 'content',
-    of: { parts: readonly KeyPart[] },
-    input?: number,
-  ): void {
-    const event: BuildEvent = {
-      kind: 'key',
-      vertex: vertex.digest,
-      digest,
-      source,
-      ...(input === undefined ? {} : { input }),
-      // A getter again, so that the parts of thousands of files are made only for who reads them.
-      get parts() {
-        return of.parts;
-      },
-    };
-    past.push(event);
-    emit(event);
-  }
-
-  function failing<T>(at: FailedAt, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    return work().catch((error: unknown) => {
-      if (signal.aborted) throw signal.reason;
-      throw error instanceof VertexError ? error : new VertexError(vertex, at, error);
-    });
-  }
-
-  async function ask(index: number, signal: AbortSignal): Promise<Answer<R>> {
-    const call = async () => await theOp().cacheMap(index, signal);
-    const answer = await (inputs.length === 0 ? during(call, false, signal) : call());
-    const { map } = answer;
-    if (map.deps.length !== inputs.length) {
-      throw new Error(`the key of ${vertex.name} is for ${map.deps.length} inputs, there are ${inputs.length}`);
-    }
-    keyEvent(map.digest, 'definition', map);
-    for (const [input, dep] of map.deps.entries()) {
-      if (dep.selector === undefined) continue;
-      const { selectorParts = [] } = dep;
-      keyEvent(dep.selector, 'definition', { parts: selectorParts }, input);
-    }
-    return answer;
-  }
-
-  async function compute(
-    index: number,
-    input: R,
-    map: CacheMap<R>,
-    signal: AbortSignal,
-  ): Promise<ContentKey | undefined> {
-    const dep = map.deps[index];
-    const below = inputs[index]?.vertex.reporter ?? reporter;
-    try {
-      await dep?.preprocess?.(input, signal, below);
-      const key = await dep?.contentDigest?.(input, signal);
-      if (key !== undefined) keyEvent(key.digest, 'content', key, index);
-      return key;
-    } catch (error) {
-      // A vertex that fails before it starts is shown with its error all the same.
-      return await during(() => Promise.reject(error), false, signal);
-    }
-  }
-
-  async function execute(results: readonly R[], signal: AbortSignal): Promise<Ran<R>> {
-    const release = await services.slots.acquire(theOp().weight ?? 1, signal);
-    try {
-      const made = await during(async () => await theOp().exec(results, signal), false, signal);
-      return { results: made, at: services.now() };
-    } finally {
-      release();
-    }
-  }
-
-  async function importsHere(signal: AbortSignal): Promise<void> {
-    const missing = [...imports.values()].filter(({ id }) => !arrived.has(id));
-    if (missing.length === 0) return;
-    const { promise: aborted, reject } = Promise.withResolvers<never>();
-    const abort = () => reject(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
-    try {
-      const caches = await Promise.race([Promise.all(missing.map(({ cache }) => cache)), aborted]);
-      for (const [index, { id }] of missing.entries()) {
-        const cache = caches[index];
-        if (cache === undefined) imports.delete(id);
-        else arrived.set(id, cache);
-      }
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
-  }
-
   return {
     vertex,
     inputs,
-    edges: new Map(),
-    reporter,
-    streams,
-    join(stream) {
-      if (streams.has(stream)) return;
-      streams.add(stream);
-      stream.emit(shown);
-      for (const event of past) stream.emit(event);
+    services,
+    edges: [],
+    streams: new Set(),
+    coming: [],
+    caches: { local: services.cache, imports: [] },
+    reporter: undefined,
+    op: undefined,
+    answers: [],
+    contents: [],
+    running: undefined,
+    shown: {
+      kind: 'vertex',
+      digest: vertex.digest,
+      inputs: vertex.inputs.map(input => input.vertex.digest),
+      name: vertex.name,
+      cached: false,
+      ...(vertex.progressGroup === undefined ? {} : { progressGroup: vertex.progressGroup }),
     },
-    leave(stream) {
-      streams.delete(stream);
-    },
-    attach(more) {
-      for (const one of more) if (!imports.has(one.id)) imports.set(one.id, one);
-    },
-    caches: () => ({ local: services.cache, imports: [...arrived.values()] }),
-    async answer(index, signal) {
-      await importsHere(signal);
-      answers[index] ??= flight(inner => failing('key', inner, () => ask(index, inner)));
-      return await answers[index].join(signal);
-    },
-    async content(index, input, map, signal) {
-      contents[index] ??= flight(inner => failing('content', inner, () => compute(index, input, map, inner)));
-      return await contents[index].join(signal);
-    },
-    async run(results, signal) {
-      running[0] ??= flight(inner => failing('run', inner, () => execute(results, inner)));
-      return await running[0].join(signal);
-    },
-    load: (signal, work) => during(work, true, signal),
-    settle(how) {
-      if (outcome !== undefined) return;
-      outcome = { kind: 'outcome', vertex: vertex.digest, ...how };
-      past.push(outcome);
-      emit(outcome);
-    },
-    get settled() {
-      return outcome !== undefined;
-    },
+    busy: false,
+    past: [],
+    settled: false,
   };
+}
+
+/** Tells a build of a vertex, its past included, and from now on. */
+export function join<R>(active: ActiveVertex<R>, stream: VertexStream): void {
+  if (active.streams.has(stream)) return;
+  active.streams.add(stream);
+  stream.emit(active.shown);
+  for (const event of active.past) stream.emit(event);
+}
+
+/** Attaches imported caches, each identity once. */
+export function attach<R>(active: ActiveVertex<R>, imports: readonly CacheImport<R>[]): void {
+  if (imports.length === 0) return;
+  const known = new Set([...active.coming, ...active.caches.imports].map(({ id }) => id));
+  const more = imports.filter(({ id }) => !known.has(id));
+  if (more.length > 0) active.coming = [...active.coming, ...more];
+}
+
+async function importsHere<R>(active: ActiveVertex<R>, signal: AbortSignal): Promise<void> {
+  const { coming } = active;
+  const arrived = await unlessAborted(Promise.all(coming.map(({ cache }) => cache)), signal);
+  const caches = arrived.filter((cache): cache is Cache<R> => cache !== undefined);
+  active.coming = active.coming.filter(one => !coming.includes(one));
+  const { local, imports } = active.caches;
+  const known = new Set(imports.map(({ id }) => id));
+  active.caches = { local, imports: [...imports, ...caches.filter(({ id }) => !known.has(id))] };
+}
+
+/**
+ * Answer `index` of the op's cache map, once all imported caches are there.
+ *
+ * @throws VertexError when the op fails, or the reason of `signal`; so do the functions below.
+ */
+export async function answerOf<R>(active: ActiveVertex<R>, index: number, signal: AbortSignal): Promise<Answer<R>> {
+  if (active.coming.length > 0) await importsHere(active, signal);
+  active.answers[index] ??= flight(inner => failing(active, 'key', inner, () => ask(active, index, inner)));
+  return await active.answers[index].join(signal);
+}
+
+/** Prepares input `index` and computes its content digest; undefined when the op asks for none. */
+export async function contentOf<R>(
+  active: ActiveVertex<R>,
+  index: number,
+  input: R,
+  map: CacheMap<R>,
+  signal: AbortSignal,
+): Promise<ContentKey | undefined> {
+  active.contents[index] ??= flight(inner =>
+    failing(active, 'content', inner, () => compute(active, index, input, map, inner)),
+  );
+  return await active.contents[index].join(signal);
+}
+
+/** Runs the op, once whatever number of outputs is asked for. */
+export async function runOf<R>(active: ActiveVertex<R>, inputs: readonly R[], signal: AbortSignal): Promise<Ran<R>> {
+  active.running ??= flight(inner => failing(active, 'run', inner, () => execute(active, inputs, inner)));
+  return await active.running.join(signal);
+}
+
+/** Says how a vertex ended, once. */
+export function settle<R>(active: ActiveVertex<R>, how: Omit<OutcomeEvent, 'kind' | 'vertex'>): void {
+  if (active.settled) return;
+  active.settled = true;
+  tell(active, { kind: 'outcome', vertex: active.vertex.digest, ...how });
+}
+
+/** Emits an event that builds which join later have to hear too. */
+function tell<R>(active: ActiveVertex<R>, event: BuildEvent): void {
+  active.past.push(event);
+  emit(active, event);
+}
+
+function emit<R>(active: ActiveVertex<R>, event: BuildEvent): void {
+  for (const stream of active.streams) stream.emit(event);
+}
+
+/** Shows a vertex as started, and as cached or not, while `work` runs. */
+export async function during<R, T>(
+  active: ActiveVertex<R>,
+  how: { readonly cached: boolean; readonly signal?: AbortSignal },
+  work: () => Promise<T>,
+): Promise<T> {
+  if (active.busy) return await work();
+  const { now } = active.services;
+  const { error: _error, completed: _completed, ...shown } = active.shown;
+  const show = (event: VertexEvent, busy: boolean) => {
+    active.shown = event;
+    active.busy = busy;
+    emit(active, event);
+  };
+  const started = { ...shown, started: now(), cached: how.cached };
+  show(started, true);
+  try {
+    const value = await work();
+    show({ ...started, completed: now() }, false);
+    return value;
+  } catch (error) {
+    const text = how.signal?.aborted ? 'context canceled' : messageOf(error);
+    show({ ...started, completed: now(), error: text }, false);
+    throw error;
+  }
+}
+
+function reporterOf<R>(active: ActiveVertex<R>): VertexReporter {
+  active.reporter ??= {
+    vertex: active.vertex.digest,
+    emit: event => emit(active, event),
+    during: work => during(active, { cached: false }, work),
+  };
+  return active.reporter;
+}
+
+function opOf<R>(active: ActiveVertex<R>): Op<R> {
+  active.op ??= active.services.resolveOp(active.vertex, reporterOf(active));
+  return active.op;
+}
+
+async function failing<R, T>(
+  active: ActiveVertex<R>,
+  at: FailedAt,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    throw error instanceof VertexError ? error : new VertexError(active.vertex, at, error);
+  }
+}
+
+async function ask<R>(active: ActiveVertex<R>, index: number, signal: AbortSignal): Promise<Answer<R>> {
+  const { vertex, inputs } = active;
+  const answer =
+    inputs.length === 0
+      ? await during(active, { cached: false, signal }, async () => await opOf(active).cacheMap(index, signal))
+      : await opOf(active).cacheMap(index, signal);
+  const { map } = answer;
+  if (map.deps.length !== inputs.length) {
+    throw new Error(`the key of ${vertex.name} is for ${map.deps.length} inputs, there are ${inputs.length}`);
+  }
+  tellKey(active, map.digest, 'definition', map);
+  for (const [input, dep] of map.deps.entries()) {
+    if (dep.selector === undefined) continue;
+    const { selectorParts = [] } = dep;
+    tellKey(active, dep.selector, 'definition', { parts: selectorParts }, input);
+  }
+  return answer;
+}
+
+async function compute<R>(
+  active: ActiveVertex<R>,
+  index: number,
+  input: R,
+  map: CacheMap<R>,
+  signal: AbortSignal,
+): Promise<ContentKey | undefined> {
+  const dep = map.deps[index];
+  const below = active.inputs[index]?.vertex ?? active;
+  try {
+    await dep?.preprocess?.(input, signal, reporterOf(below));
+    const key = await dep?.contentDigest?.(input, signal);
+    if (key !== undefined) tellKey(active, key.digest, 'content', key, index);
+    return key;
+  } catch (error) {
+    // A vertex that fails before it starts is shown with its error all the same.
+    return await during(active, { cached: false, signal }, () => Promise.reject(error));
+  }
+}
+
+async function execute<R>(active: ActiveVertex<R>, inputs: readonly R[], signal: AbortSignal): Promise<Ran<R>> {
+  const { slots, now } = active.services;
+  const op = opOf(active);
+  const release = await slots.acquire(op.weight ?? 1, signal);
+  try {
+    const results = await during(active, { cached: false, signal }, async () => await op.exec(inputs, signal));
+    return { results, at: now() };
+  } finally {
+    release();
+  }
+}
+
+function tellKey<R>(
+  active: ActiveVertex<R>,
+  digest: string,
+  source: 'definition' | 'content',
+  of: { readonly parts: readonly KeyPart[] },
+  input?: number,
+): void {
+  const event = { kind: 'key', vertex: active.vertex.digest, digest, source } as const;
+  if (input === undefined) tell(active, { ...event, parts: of.parts });
+  else if (source === 'definition') tell(active, { ...event, input, parts: of.parts });
+  else {
+    tell(active, {
+      ...event,
+      input,
+      // A getter again: the parts of thousands of files are made only for who reads them.
+      get parts() {
+        return of.parts;
+      },
+    });
+  }
 }
