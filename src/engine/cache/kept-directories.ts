@@ -11,7 +11,10 @@ export interface KeptDirectory {
   readonly paths: readonly string[];
 }
 
-/** The directories of cache mounts: `<hash>/<n>/data` below the root, the cache's id in `<hash>/id`. */
+/**
+ * The directories of cache mounts: `<hash>/<n>/data` below the root, what it is in `<hash>/<n>/about`, the cache's id in
+ * `<hash>/id`.
+ */
 export async function cacheMountDirectories(root: string, signal: AbortSignal): Promise<KeptDirectory[]> {
   const found: KeptDirectory[] = [];
   for (const hash of namesIn(root)) {
@@ -19,7 +22,7 @@ export async function cacheMountDirectories(root: string, signal: AbortSignal): 
     const numbers = namesIn(place).filter(name => /^\d+$/.test(name));
     for (const number of numbers) {
       const instance = join(place, number);
-      const description = `cache mount ${readText(join(place, 'id')) ?? hash}`;
+      const description = readText(join(instance, 'about')) ?? `cache mount ${readText(join(place, 'id')) ?? hash}`;
       const about = { id: `cache-${hash.slice(0, 16)}-${number}`, type: 'exec.cachemount', description } as const;
       // The last directory of a cache takes the cache's own place along.
       const paths = numbers.length === 1 ? [place] : [instance];

@@ -1,7 +1,6 @@
 /** Directories that steps share from build to build: `--mount=type=cache`. */
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { mkdirSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type FileLock, lockFile, tryLockFile } from '../../../host/system/lock.ts';
@@ -35,24 +34,9 @@ export interface CacheMount extends Disposable {
   readonly path: string;
 }
 
-/** A directory of a cache. */
-interface CacheMountRecord {
-  readonly id: string;
-  readonly type: 'exec.cachemount';
-  readonly description: string;
-  readonly path: string;
-  /** Milliseconds since the epoch. */
-  readonly createdAt: number;
-  readonly lastUsedAt: number;
-}
-
 export interface CacheMountStore {
   /** A directory for a cache, made if there is none; other processes on the same store keep to the same rules. */
   acquire(request: CacheRequest, signal: AbortSignal): Promise<CacheMount>;
-  /** All directories that there are. */
-  list(): CacheMountRecord[];
-  /** Removes a directory with all that is in it, unless a step uses it. Says whether it did. */
-  remove(id: string, signal: AbortSignal): Promise<boolean>;
 }
 
 /** How often a locked cache is asked for again, in milliseconds. */
@@ -62,7 +46,7 @@ const INSTANCE = /^[0-9]+$/;
 /**
  * Opens the caches below a directory. A cache is a directory named by the hash of its id, with one numbered directory for each
  * that is or was used at the same time: its files in `<hash>/<n>/data`, its lock `<hash>/<n>/lock`, which was touched when it
- * was last used, and what it is in `<hash>/<n>/about`. Numbers are handed out under the lock `<hash>/lock`.
+ * was last used, and what it is in `<hash>/<n>/about`; the id is in `<hash>/id`. Numbers are handed out under the lock `<hash>/lock`.
  */
 export function openCacheMounts(root: string): CacheMountStore {
   return {
@@ -74,23 +58,6 @@ export function openCacheMounts(root: string): CacheMountStore {
         if (mount) return mount;
         await delay(PATIENCE, undefined, { signal });
       }
-    },
-    list: () =>
-      entries(root).flatMap(hash => instances(join(root, hash)).flatMap(number => record(root, hash, number) ?? [])),
-    async remove(id, signal) {
-      const [hash = '', number = ''] = id.split('/');
-      if (!INSTANCE.test(number) || !entries(root).includes(hash)) return false;
-      const place = join(root, hash);
-      const gone = join(place, `old-${randomUUID()}`);
-      {
-        using _choosing = await lockFile(join(place, 'lock'), 'exclusive', signal);
-        if (!instances(place).includes(Number(number))) return false;
-        using unused = tryLockFile(lockPath(place, Number(number)), 'exclusive');
-        if (!unused) return false;
-        renameSync(join(place, number), gone);
-      }
-      await rm(gone, { recursive: true, force: true });
-      return true;
     },
   };
 }
@@ -104,7 +71,7 @@ async function attempt(place: string, request: CacheRequest, signal: AbortSignal
   const { sharing } = request;
   using _choosing = await lockFile(join(place, 'lock'), 'exclusive', signal);
   // Left by a process that was killed: directories are made under this lock.
-  for (const name of entries(place))
+  for (const name of readdirSync(place))
     if (/^(new|old)-/.test(name)) rmSync(join(place, name), { recursive: true, force: true });
   const numbers = instances(place);
   const lock = sharing === 'shared' ? lockShared(place, numbers) : lockFree(place, numbers);
@@ -162,32 +129,12 @@ async function makeInstance(place: string, number: number, request: CacheRequest
   try {
     mkdirSync(join(temporary, 'data'), { recursive: true });
     await request.seed?.fill(join(temporary, 'data'), signal);
-    const { id, description = `cached mount with id "${id}"` } = request;
-    writeFileSync(join(temporary, 'about'), JSON.stringify({ id, description }));
+    writeFileSync(join(place, 'id'), keyOf(request));
+    if (request.description !== undefined) writeFileSync(join(temporary, 'about'), request.description);
     writeFileSync(join(temporary, 'lock'), '');
     renameSync(temporary, join(place, String(number)));
   } finally {
     rmSync(temporary, { recursive: true, force: true });
-  }
-}
-
-function record(root: string, hash: string, number: number): CacheMountRecord | undefined {
-  const place = join(root, hash, String(number));
-  try {
-    const about: unknown = JSON.parse(readFileSync(join(place, 'about'), 'utf8'));
-    const described = typeof about === 'object' && about !== null && 'description' in about ? about.description : '';
-    return {
-      id: `${hash}/${number}`,
-      type: 'exec.cachemount',
-      description: String(described),
-      path: join(place, 'data'),
-      createdAt: statSync(join(place, 'about')).mtimeMs,
-      lastUsedAt: statSync(lockPath(join(root, hash), number)).mtimeMs,
-    };
-  } catch (error) {
-    // Somebody else has just removed it.
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
   }
 }
 
@@ -196,17 +143,8 @@ function lockPath(place: string, number: number): string {
 }
 
 function instances(place: string): number[] {
-  return entries(place)
+  return readdirSync(place)
     .filter(name => INSTANCE.test(name))
     .map(Number)
     .sort((a, b) => a - b);
-}
-
-function entries(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
-    throw error;
-  }
 }
