@@ -6,7 +6,7 @@ import { UnmountFlag, unmount } from '../../host/system/mount.ts';
 import { errorCode, explainWriteError } from '../content/store-error.ts';
 import type { LayerID } from './layer-records.ts';
 
-/** Where layers lie on the disk: `layers/<id>/fs`, and `layers/.tmp/` for what is being made. */
+/** Where layers lie on the disk: `layers/<id>`, and `layers/.tmp/` for what is being made. */
 export interface LayerDirectories {
   readonly root: string;
   /** The directory of a layer's files. */
@@ -15,24 +15,27 @@ export interface LayerDirectories {
   ids(): LayerID[];
   /** A new directory in `.tmp`. Throws `StoreUnwritableError`. */
   temporary(): TemporaryLayer;
-  /** Makes a layer disappear at once; its files are removed in the background. */
+  /** Makes a layer disappear at once, then removes its files. */
   remove(id: LayerID): Promise<void>;
+  /** Waits for removals that nobody else waits for. */
+  settle(): Promise<void>;
   /** Removes what crashed processes left in `.tmp`. Only when no other process uses the store. */
   sweep(): void;
 }
 
-/** A layer that is being made. */
+/** A layer that is being made. Disposing it removes everything but what was published. */
 export interface TemporaryLayer extends AsyncDisposable {
-  readonly place: string;
   /** Its files. */
   readonly fs: string;
   /** Makes another directory beside the files. */
   directory(name: string): string;
   /**
-   * Makes it a layer, in one step, with nothing but its files. Where the layer is there already (another process made
-   * the same) this one is dropped.
+   * Makes its files a layer, in one step. Where the layer is there already (another process made the same) these are
+   * dropped.
    */
-  publish(id: LayerID): Promise<void>;
+  publish(id: LayerID): void;
+  /** Disposes it without anyone waiting: of an overlay's work directory that takes as long as the mount itself. */
+  drop(): void;
 }
 
 export function layerDirectories(root: string): LayerDirectories {
@@ -42,12 +45,12 @@ export function layerDirectories(root: string): LayerDirectories {
   } catch (error) {
     throw explainWriteError(error, root);
   }
-  const path = (id: LayerID): string => join(root, id, 'fs');
+  const path = (id: LayerID): string => join(root, id);
+  const removals = new Set<Promise<void>>();
 
   const temporary = (): TemporaryLayer => {
     const place = join(temporaries, randomUUID());
     const fs = join(place, 'fs');
-    const others: string[] = [];
     try {
       mkdirSync(place);
       mkdirSync(fs);
@@ -56,26 +59,29 @@ export function layerDirectories(root: string): LayerDirectories {
     } catch (error) {
       throw explainWriteError(error, root);
     }
+    const remove = (): Promise<void> => rm(place, { recursive: true, force: true });
     return {
-      place,
       fs,
       directory(name) {
         const made = join(place, name);
         mkdirSync(made);
-        others.push(made);
         return made;
       },
-      async publish(id) {
-        await Promise.all(others.map(other => rm(other, { recursive: true, force: true })));
+      publish(id) {
         try {
-          renameSync(place, join(root, id));
+          renameSync(fs, path(id));
         } catch (error) {
           if (!/^(ENOTEMPTY|EEXIST)$/.test(errorCode(error) ?? '')) throw explainWriteError(error, root);
         }
       },
-      async [Symbol.asyncDispose]() {
-        await rm(place, { recursive: true, force: true });
+      drop() {
+        // What is left after a failure is swept later.
+        const removal = remove()
+          .catch(() => {})
+          .finally(() => removals.delete(removal));
+        removals.add(removal);
       },
+      [Symbol.asyncDispose]: remove,
     };
   };
 
@@ -88,12 +94,15 @@ export function layerDirectories(root: string): LayerDirectories {
     async remove(id) {
       const gone = join(temporaries, randomUUID());
       try {
-        renameSync(join(root, id), gone);
+        renameSync(path(id), gone);
       } catch (error) {
         if (errorCode(error) === 'ENOENT') return;
         throw explainWriteError(error, root);
       }
       await rm(gone, { recursive: true, force: true });
+    },
+    async settle() {
+      await Promise.all(removals);
     },
     sweep() {
       for (const name of readdirSync(temporaries)) {

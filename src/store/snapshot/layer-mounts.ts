@@ -39,12 +39,13 @@ export interface MountableLayer {
 export function activateLayer(
   layers: readonly MountableLayer[],
   { directories, unprivileged }: LayerMountOptions,
-  publish: (layer: TemporaryLayer) => Promise<LayerID>,
+  publish: (layer: TemporaryLayer) => LayerID,
 ): ActiveLayer {
   const temporary = directories.temporary();
   const top = layers.at(-1);
   if (top !== undefined) inheritOwner(temporary.fs, directories.path(top.id));
   let mounted: string | undefined;
+  let isCommitted = false;
 
   const close = (): void => {
     // Open files of a killed step must not keep the layer from being made.
@@ -77,11 +78,14 @@ export function activateLayer(
     async commit(signal) {
       signal.throwIfAborted();
       close();
-      return await publish(temporary);
+      const id = publish(temporary);
+      isCommitted = true;
+      return id;
     },
     async [Symbol.asyncDispose]() {
       close();
-      await temporary[Symbol.asyncDispose]();
+      if (isCommitted) temporary.drop();
+      else await temporary[Symbol.asyncDispose]();
     },
   };
 }
@@ -99,7 +103,7 @@ export function viewLayers(layers: readonly MountableLayer[], options: LayerMoun
     path: target,
     async [Symbol.asyncDispose]() {
       unmount(target, UnmountFlag.detach);
-      await temporary[Symbol.asyncDispose]();
+      temporary.drop();
     },
   };
 }

@@ -40,6 +40,8 @@ export interface LayerBlobRecord {
 /** The tables of the layer store. */
 export interface LayerRecords {
   get(id: LayerID): LayerRecord | undefined;
+  /** One for each id, in order. */
+  getAll(ids: readonly LayerID[]): (LayerRecord | undefined)[];
   list(): LayerRecord[];
   add(record: LayerRecord): void;
   setUnpacked(id: LayerID, isUnpacked: boolean, hides: boolean): void;
@@ -89,14 +91,40 @@ export function layerRecords(database: Database): LayerRecords {
     return found;
   };
 
+  // A step asks for all layers below it, so a deep build would read each row again and again.
+  const cache = new Map<LayerID, LayerRecord>();
+  let version: unknown;
+
+  const forgetChanged = (): void => {
+    // It changes when another process, or another connection of this one, writes (SQLite, pragma data_version).
+    const now = statement('PRAGMA data_version').get()?.['data_version'];
+    if (now !== version) cache.clear();
+    version = now;
+  };
+
+  const read = (id: LayerID): LayerRecord | undefined => {
+    const known = cache.get(id);
+    if (known !== undefined) return known;
+    const row = statement('SELECT * FROM layers WHERE id = ?').get(id);
+    if (row === undefined) return undefined;
+    const record = recordOf(row);
+    cache.set(id, record);
+    return record;
+  };
+
   return {
     get(id) {
-      const row = statement('SELECT * FROM layers WHERE id = ?').get(id);
-      return row === undefined ? undefined : recordOf(row);
+      forgetChanged();
+      return read(id);
+    },
+    getAll(ids) {
+      forgetChanged();
+      return ids.map(read);
     },
     list() {
       return statement('SELECT * FROM layers ORDER BY created_at, id').all().map(recordOf);
     },
+    // What a transaction that fails had written is never kept here: a record is read when it is asked for.
     add({ id, parents, diffID, origin, diffOf, isUnpacked, hides, createdAt, lastUsedAt }) {
       statement('INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)').run(
         id,
@@ -111,6 +139,7 @@ export function layerRecords(database: Database): LayerRecords {
       );
     },
     setUnpacked(id, isUnpacked, hides) {
+      cache.delete(id);
       statement('UPDATE layers SET unpacked = ?, hides = ?, size = NULL WHERE id = ?').run(
         Number(isUnpacked),
         Number(hides),
@@ -118,18 +147,24 @@ export function layerRecords(database: Database): LayerRecords {
       );
     },
     setDiffID(id, diffID) {
+      cache.delete(id);
       statement('UPDATE layers SET diff_id = ? WHERE id = ?').run(diffID, id);
     },
     setSize(id, size) {
+      cache.delete(id);
       statement('UPDATE layers SET size = ? WHERE id = ?').run(size, id);
     },
     touch(ids, at) {
       const update = statement('UPDATE layers SET last_used_at = ? WHERE id = ?');
       database.transaction(() => {
-        for (const id of ids) update.run(at, id);
+        for (const id of ids) {
+          cache.delete(id);
+          update.run(at, id);
+        }
       });
     },
     remove(id) {
+      cache.delete(id);
       statement('DELETE FROM layers WHERE id = ?').run(id);
     },
     blob(id, options) {

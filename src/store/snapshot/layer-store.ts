@@ -101,18 +101,14 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
   const milliseconds = (): number => Number(now() / 1_000_000n);
 
   const require = (ids: readonly LayerID[]): LayerRecord[] =>
-    ids.map(id => {
-      const layer = records.get(id);
-      if (layer === undefined) throw new LayerMissingError(id);
+    records.getAll(ids).map((layer, index) => {
+      if (layer === undefined) throw new LayerMissingError(ids[index] ?? '');
       return layer;
     });
 
-  const add = async (
-    temporary: TemporaryLayer,
-    about: Pick<LayerRecord, 'parents' | 'hides' | 'diffOf'>,
-  ): Promise<LayerID> => {
+  const add = (temporary: TemporaryLayer, about: Pick<LayerRecord, 'parents' | 'hides' | 'diffOf'>): LayerID => {
     const id = randomBytes(16).toString('hex');
-    await temporary.publish(id);
+    temporary.publish(id);
     records.add({ id, isUnpacked: true, createdAt: now(), lastUsedAt: milliseconds(), ...about });
     return id;
   };
@@ -170,7 +166,7 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
       const stack = (ids: readonly LayerID[]): string[] => ids.map(id => toBytePath(directories.path(id))).reverse();
       const input = { lower: stack(lower), upper: stack(upper), target: toBytePath(temporary.fs) };
       const { hides } = await pool().run('diffLayer', input, signal);
-      return [await add(temporary, { parents: [...lower], hides, diffOf: [...upper] })];
+      return [add(temporary, { parents: [...lower], hides, diffOf: [...upper] })];
     },
     offer({ descriptor, fetch }) {
       offers.set(descriptor.digest, fetch);
@@ -255,11 +251,12 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
         if (layer.isUnpacked || directories.exists(layer.id)) known.add(layer.id);
       }
       for (const id of directories.ids()) {
-        if (!known.has(id)) rmSync(join(directories.root, id), { recursive: true, force: true });
+        if (!known.has(id)) rmSync(directories.path(id), { recursive: true, force: true });
       }
     },
     async [Symbol.asyncDispose]() {
       flush();
+      await directories.settle();
       checksums?.save();
       checksums?.[Symbol.dispose]();
     },

@@ -113,17 +113,16 @@ export function layerUnpackQueue(options: UnpackOptions): LayerUnpackQueue {
       unprivileged,
     };
     const { hides } = await pool().run('applyLayer', input, signal);
-    await temporary.publish(id);
+    temporary.publish(id);
     records.setUnpacked(id, true, hides);
   };
 
   const missing = (layers: readonly LayerID[]): LayerRecord[] => {
     const found: LayerRecord[] = [];
-    for (const id of layers) {
-      const layer = records.get(id);
-      if (layer === undefined) throw new LayerMissingError(id);
-      if (layer.isUnpacked && directories.exists(id)) continue;
-      if (layer.origin === undefined) throw new LayerMissingError(id);
+    for (const [index, layer] of records.getAll(layers).entries()) {
+      if (layer === undefined) throw new LayerMissingError(layers[index] ?? '');
+      if (layer.isUnpacked && directories.exists(layer.id)) continue;
+      if (layer.origin === undefined) throw new LayerMissingError(layer.id);
       found.push(layer);
     }
     return found;
