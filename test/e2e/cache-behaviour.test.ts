@@ -127,13 +127,17 @@ async function runCase(entry: Case): Promise<void> {
   const dir = join(work, entry.id);
   const context = join(dir, 'context');
   mkdirSync(context, { recursive: true });
+  // Tags that cases move are each case's own, so that cases can run side by side.
   const fill = (text: string) =>
-    text.replaceAll('{{registry}}', registry.address).replaceAll('{{cache}}', join(dir, 'cache'));
+    text
+      .replaceAll('{{registry}}/app/', `${registry.address}/${entry.id}/app/`)
+      .replaceAll('{{registry}}', registry.address)
+      .replaceAll('{{cache}}', join(dir, 'cache'));
   for (const [path, file] of Object.entries(entry.files)) putFile(join(context, path), file, fill);
   stampDirectories(context, entry.files);
   for (const [index, build] of entry.builds.entries()) {
     const root = join(dir, `root-${build.root}`);
-    for (const change of build.before ?? []) await applyChange(change, context, root, fill);
+    for (const change of build.before ?? []) await applyChange(change, entry.id, context, root, fill);
     const expected = { ...build, ...differences[entry.id]?.builds[String(index)] };
     await runBuild(`build ${index + 1} of ${entry.id}`, expected, dir, context, root, fill);
   }
@@ -156,9 +160,9 @@ async function runBuild(
   else if (options.output) args.push('--output', fill(options.output));
   const { code, stderr } = await outcrop([...args, join(context, options.context ?? '.')], { root });
   assert.equal(code === 0, build.ok, `${what}: exit ${code}\n${stderr}`);
-  const seen = stepsOf(stderr).filter(
-    step => !/^\[internal\]|^\[auth\]|^\[context|^exporting|^importing/.test(step.name),
-  );
+  const wanted = new Set(build.steps.map(step => fill(step.name)));
+  const internal = /^\[internal\]|^\[auth\]|^\[context|^exporting|^importing/;
+  const seen = stepsOf(stderr).filter(step => wanted.has(step.name) || !internal.test(step.name));
   if (build.ok) compareSteps(what, seen, build.steps, fill);
   for (const [path, wanted] of Object.entries(build.result ?? {}))
     assert.deepEqual(collected(join(out, path)), wanted, `${what}: ${path}`);
@@ -185,7 +189,7 @@ function compareSteps(
 function flagsOf(options: CaseOptions, dir: string, context: string, fill: (text: string) => string): string[] {
   const flags: string[] = [];
   const each = (flag: string, values: Readonly<Record<string, string>> = {}) => {
-    for (const [name, value] of Object.entries(values)) flags.push(flag, `${name}=${fill(value)}`);
+    for (const [name, value] of Object.entries(values)) flags.push(flag, `${fill(name)}=${fill(value)}`);
   };
   if (options.file) flags.push('-f', join(context, options.context ?? '.', options.file));
   if (options.target) flags.push('--target', options.target);
@@ -198,7 +202,10 @@ function flagsOf(options: CaseOptions, dir: string, context: string, fill: (text
     flags.push('--secret', `id=${id},src=${file}`);
   }
   for (const [name, value] of Object.entries(options.contexts ?? {})) {
-    flags.push('--build-context', `${name}=${value.startsWith('dir:') ? join(context, value.slice(4)) : fill(value)}`);
+    flags.push(
+      '--build-context',
+      `${fill(name)}=${value.startsWith('dir:') ? join(context, value.slice(4)) : fill(value)}`,
+    );
   }
   if (options.noCache) flags.push('--no-cache');
   for (const stage of options.noCacheFilter ?? []) flags.push('--no-cache-filter', stage);
@@ -231,6 +238,7 @@ function stampDirectories(context: string, files: Readonly<Record<string, CaseFi
 
 async function applyChange(
   change: Change,
+  id: string,
   context: string,
   root: string,
   fill: (text: string) => string,
@@ -264,7 +272,7 @@ async function applyChange(
       execFileSync('setfattr', ['-n', change.name ?? '', '-v', change.value ?? '', path]);
       return;
     case 'tag':
-      return registry.tag(change.ref ?? '', change.to ?? '');
+      return registry.tag(`${id}/${change.ref}`, change.to ?? '');
     case 'prune': {
       const { code, stderr } = await outcrop(
         ['prune', '--all', '--force', ...(change.filter ? ['--filter', change.filter] : [])],

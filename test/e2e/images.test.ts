@@ -113,7 +113,10 @@ function compare(entry: ImageCase, out: string, names: readonly string[]): void 
   const renamed = renamedDigests(entry, out);
   const wanted = (text: string) => [...renamed].reduce((result, [from, to]) => result.replaceAll(from, to), text);
   assert.deepEqual(layersOf(out), layersWanted(entry));
-  if (!entry.reproducible) return compareVarying(entry, out);
+  if (!entry.reproducible) {
+    compareVarying(entry, out);
+    return;
+  }
   for (const [digest, text] of Object.entries(entry.documents)) {
     const found = documentAt(out, wanted(digest));
     assert.equal(withoutSizes(found), withoutSizes(wanted(text)), `document ${digest}`);

@@ -34,6 +34,8 @@ interface Listing {
   /** What was looked for by name so far. */
   readonly byName: Map<BytePath, FileNode | undefined>;
   children: readonly FileNode[] | undefined;
+  /** Whether all children are in `byName`. */
+  isIndexed: boolean;
 }
 
 /** The tree that stays as its reader first saw it. */
@@ -45,7 +47,7 @@ export function frozenTree(reader: TreeReader): FileTree {
   const plain = new Set<FileNode>();
 
   function listing(directory: FileNode): Listing {
-    return remembered(listings, directory, () => ({ byName: new Map(), children: undefined }));
+    return remembered(listings, directory, () => ({ byName: new Map(), children: undefined, isIndexed: false }));
   }
 
   return {
@@ -59,9 +61,11 @@ export function frozenTree(reader: TreeReader): FileTree {
       return own.children;
     },
     child: (directory, name) => {
-      const { byName, children } = listing(directory);
-      if (children !== undefined && byName.size < children.length) {
+      const own = listing(directory);
+      const { byName, children } = own;
+      if (children !== undefined && !own.isIndexed) {
         for (const child of children) byName.set(child.name, child);
+        own.isIndexed = true;
       }
       if (children !== undefined || byName.has(name)) return byName.get(name);
       const child = reader.find(directory, name);
