@@ -1,5 +1,5 @@
 /** A layer store in a directory that goes away. For tests. */
-import { mkdtempDisposableSync, readdirSync } from 'node:fs';
+import { mkdtempDisposableSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openContentStore } from '../../store/content/content-store.ts';
@@ -15,8 +15,8 @@ export interface TestingStore extends AsyncDisposable {
   make(fill: (directory: string) => void): Promise<SnapshotRef>;
   /** The directory of the topmost layer of a result. */
   top(ref: Ref | undefined): string;
-  /** What is mounted or was begun and not ended. */
-  leftovers(): string[];
+  /** What is still mounted. */
+  mounts(): string[];
 }
 
 export async function testingStore(): Promise<TestingStore> {
@@ -41,7 +41,10 @@ export async function testingStore(): Promise<TestingStore> {
       if (layer === undefined) throw new TypeError('a result without layers');
       return layers.path(layer);
     },
-    leftovers: () => readdirSync(join(root, 'layers', '.tmp')),
+    mounts: () =>
+      readFileSync('/proc/self/mountinfo', 'utf8')
+        .split('\n')
+        .filter(line => line.includes(join(root, 'layers'))),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

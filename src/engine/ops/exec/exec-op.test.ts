@@ -87,7 +87,7 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
         signal,
       );
     } finally {
-      assert.deepEqual(store.leftovers(), []);
+      assert.deepEqual(store.mounts(), []);
     }
   }
 

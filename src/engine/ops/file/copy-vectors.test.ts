@@ -79,7 +79,7 @@ describe(`COPY and ADD: ${cases.length} vectors`, {
         assert.ok(ref.kind === 'snapshot');
         assert.deepEqual(readTree(store, ref.layers, started), given.result);
       }
-      assert.deepEqual(store.leftovers(), []);
+      assert.deepEqual(store.mounts(), []);
     });
   }
 });

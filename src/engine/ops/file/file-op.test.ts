@@ -34,7 +34,7 @@ describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
     store = await testingStore();
   });
   after(() => store[Symbol.asyncDispose]());
-  afterEach(() => assert.deepEqual(store.leftovers(), []));
+  afterEach(() => assert.deepEqual(store.mounts(), []));
 
   /** A layer with these files; a content `-> x` makes a link. */
   function layer(files: Record<string, string>, more?: (directory: string) => void): Promise<SnapshotRef> {
