@@ -1,5 +1,6 @@
 /** Runs exec ops: RUN. */
 import { stepEnvironment } from '../../../host/runtime/environment.ts';
+import { ExitError } from '../../../host/runtime/exit-error.ts';
 import type { NetworkMode, StepMeta, StepResources } from '../../../host/runtime/step.ts';
 import type { Platform } from '../../../wire/oci/descriptor.ts';
 import {
@@ -69,6 +70,8 @@ export async function runExecOp(
   } catch (cause) {
     stdout.flush();
     stderr.flush();
+    // Aborted before there was a process.
+    if (signal.aborted && !(cause instanceof ExitError)) throw cause;
     throw new ExecError(meta.args, cause);
   }
   const results: Ref[] = [];
