@@ -1,6 +1,6 @@
 /** One look at an edge: what it learned, whom it answers, and what it does next. */
 import { canRun, phasesToAsk } from './ask.ts';
-import { type Demand, depOf, type EdgeState, type InputState, inputsOf, knownLinks, linksOf, Phase } from './edge.ts';
+import { depOf, type EdgeState, type InputState, inputsOf, knownLinks, linksOf, Phase } from './edge.ts';
 import type { EqualEdges } from './equal-edges.ts';
 import { VertexError } from './errors.ts';
 import type { CacheKey } from './key.ts';
@@ -115,19 +115,19 @@ function askInputs<R>(scheduler: Scheduler<R>, edge: EdgeState<R>, phases: reado
   let underWay = false;
   for (const input of inputsOf(edge)) {
     const phase = phases[input.index] ?? input.phase;
-    if (input.phase < phase && !isOpen(input.demand, phase)) {
+    if (input.phase < phase && !(isOpen(input) && input.demand?.phase === phase)) {
       if (input.demand !== undefined) scheduler.withdraw(input.demand);
       const seenKeys = input.edge.keys.length;
       input.demand = scheduler.demand(input.edge, phase, seenKeys, () => scheduler.wake(edge));
     }
     prepare(scheduler, edge, input);
-    underWay ||= isOpen(input.demand, phase) || input.contentTask !== undefined;
+    underWay ||= isOpen(input) || input.contentTask !== undefined;
   }
   return underWay;
 }
 
-function isOpen<R>(demand: Demand<R> | undefined, phase: Phase): boolean {
-  return demand?.phase === phase && demand.target.demands.has(demand);
+function isOpen<R>({ demand }: InputState<R>): boolean {
+  return demand?.target.demands.has(demand) === true;
 }
 
 function prepare<R>(scheduler: Scheduler<R>, edge: EdgeState<R>, input: InputState<R>): void {
@@ -228,7 +228,7 @@ function complete<R>(edge: EdgeState<R>, value: R, keys: readonly CacheKey<R>[])
 /** Hands the consumers of an edge over to an equal one, which also exports the keys of both. */
 function merge<R>(scheduler: Scheduler<R>, edge: EdgeState<R>, stays: EdgeState<R>): void {
   settle(edge.vertex, { outcome: 'merged', mergedInto: stays.vertex.vertex.digest });
-  for (const stream of edge.vertex.streams) hearOf(stays.vertex, stream);
+  for (const stream of edge.vertex.builds.keys()) hearOf(stays.vertex, stream);
   for (const input of inputsOf(edge)) {
     const keys = [...input.edge.keys, ...(input.edge.result?.keys ?? [])];
     const known = stays.origin.alternatives[input.index] ?? [];
@@ -247,8 +247,8 @@ function merge<R>(scheduler: Scheduler<R>, edge: EdgeState<R>, stays: EdgeState<
 
 /** A build hears of a vertex and of all below it, inputs first. */
 function hearOf<R>(vertex: ActiveVertex<R>, stream: VertexStream): void {
-  if (vertex.streams.has(stream)) return;
+  if (vertex.builds.has(stream)) return;
   const vertices = new Set([vertex]);
   for (const { inputs } of vertices) for (const input of inputs) vertices.add(input.vertex);
-  for (const one of [...vertices].reverse()) join(one, stream);
+  for (const one of [...vertices].reverse()) join(one, stream, one.vertex);
 }

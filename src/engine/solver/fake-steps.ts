@@ -49,6 +49,8 @@ export interface FakeWorld {
   readonly computed: string[];
   /** Calls of ops that have not ended. */
   readonly running: () => number;
+  /** How many ops were made. */
+  readonly opsMade: () => number;
   readonly edge: (step: FakeStep) => Edge;
   readonly open: (events?: BuildEvent[]) => Job<FakeResult>;
 }
@@ -65,6 +67,7 @@ export function fakeWorld(options: FakeOptions = {}): FakeWorld {
   const ran: string[] = [];
   const computed: string[] = [];
   let running = 0;
+  let ops = 0;
   let clock = 0n;
   let made = 0;
 
@@ -124,6 +127,7 @@ export function fakeWorld(options: FakeOptions = {}): FakeWorld {
   function opOf(vertex: Vertex, reporter: VertexReporter): Op<FakeResult> {
     const step = steps.get(vertex.digest);
     if (step === undefined) throw new Error('no such step');
+    ops += 1;
     const deps = step.inputs.map((input, index) => ({
       ...(input.selector === undefined ? {} : { selector: digestOf(input.selector) }),
       ...(input.content
@@ -169,6 +173,7 @@ export function fakeWorld(options: FakeOptions = {}): FakeWorld {
     ran,
     computed,
     running: () => running,
+    opsMade: () => ops,
     edge: step => ({ vertex: vertexOf(step), output: 0 }),
     open: events => solver.openJob({ emit: event => events?.push(event) }),
   };

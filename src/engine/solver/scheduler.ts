@@ -96,7 +96,7 @@ export function createScheduler<R>(advance: (edge: EdgeState<R>) => void): Sched
       drain();
       for (;;) {
         const ending = [...tasks]
-          .filter(([task, edge]) => task.controller.signal.aborted && edge.vertex.streams.has(stream))
+          .filter(([task, edge]) => task.controller.signal.aborted && edge.vertex.builds.has(stream))
           .map(([task]) => task.ended);
         if (ending.length === 0) return;
         await Promise.all(ending);

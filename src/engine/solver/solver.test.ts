@@ -190,6 +190,24 @@ test('a build that joins hears what happened before, and shares the run', async 
   assert.equal(outcomes(events)['one']?.outcome, 'ran');
 });
 
+test('an op of a build that has left is not used by another', async () => {
+  const gate = Promise.withResolvers<void>();
+  const world = fakeWorld({ exec: of => (of.name === 'base' ? gate.promise : Promise.resolve()) });
+  const leaves = world.open();
+  const first = leaves.build(world.edge(two)).catch(() => 'left');
+  while (world.ran.length === 0) await turn();
+  await using stays = world.open();
+  const second = stays.build(world.edge(two));
+  await turn();
+  const made = world.opsMade();
+  await leaves[Symbol.asyncDispose]();
+  assert.equal(await first, 'left');
+  gate.resolve();
+  await second;
+  assert.deepEqual(world.ran, ['base', 'one', 'two']);
+  assert.equal(world.opsMade() - made, 2, 'those of one and two');
+});
+
 test('a forced build does not share with one that may use the cache', async () => {
   const world = fakeWorld();
   await build(world, two);

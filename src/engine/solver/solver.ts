@@ -9,7 +9,7 @@ import { byPreference } from './lookup.ts';
 import type { Edge, Vertex } from './op.ts';
 import { createScheduler, type Scheduler } from './scheduler.ts';
 import { semaphore } from './semaphore.ts';
-import { type ActiveVertex, activeVertex, attach, join, type VertexServices } from './vertex.ts';
+import { type ActiveVertex, activeVertex, attach, join, leave, type VertexServices } from './vertex.ts';
 import { vertexStream } from './vertex-stream.ts';
 
 export interface SolverOptions<R> extends Omit<VertexServices<R>, 'slots'> {
@@ -73,7 +73,7 @@ export function createSolver<R>(options: SolverOptions<R>): Solver<R> {
   }
 
   /** Activates a graph, inputs first, without recursion: chains are long. */
-  function load(target: Vertex, visit: (vertex: ActiveVertex<R>) => void): ActiveVertex<R> {
+  function load(target: Vertex, visit: (active: ActiveVertex<R>, vertex: Vertex) => void): ActiveVertex<R> {
     const byDigest = new Map<string, ActiveVertex<R>>();
     const stack = [target];
     for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
@@ -89,7 +89,7 @@ export function createSolver<R>(options: SolverOptions<R>): Solver<R> {
         });
         const made = activate(top, inputs);
         byDigest.set(top.digest, made);
-        visit(made);
+        visit(made, top);
       }
       stack.pop();
     }
@@ -129,10 +129,10 @@ export function createSolver<R>(options: SolverOptions<R>): Solver<R> {
 
       async function build(edge: Edge, signal: AbortSignal): Promise<Solved<R>> {
         signal.throwIfAborted();
-        const vertex = load(edge.vertex, found => {
+        const vertex = load(edge.vertex, (found, of) => {
           vertices.set(found.vertex.digest, found);
           attach(found, imports);
-          join(found, stream);
+          join(found, stream, of);
         });
         try {
           const target = await reach(scheduler, edgeOf(vertex, edge.output), signal);
@@ -157,8 +157,8 @@ export function createSolver<R>(options: SolverOptions<R>): Solver<R> {
           for (const digest of [...vertices.keys()]) say(digest);
           stream.end(services.now());
           for (const vertex of [...active.values()].flat()) {
-            vertex.streams.delete(stream);
-            if (vertex.streams.size === 0) release(vertex);
+            leave(vertex, stream);
+            if (vertex.builds.size === 0) release(vertex);
           }
         },
       };

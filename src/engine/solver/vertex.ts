@@ -35,14 +35,15 @@ export interface ActiveVertex<R> {
   readonly services: VertexServices<R>;
   /** The outputs that someone asked for. */
   readonly edges: (EdgeState<R> | undefined)[];
-  /** The builds that the vertex is in. */
-  readonly streams: Set<VertexStream>;
+  /** The builds that the vertex is in, and the vertex as each has it. */
+  readonly builds: Map<VertexStream, Vertex>;
   /** Imported caches that are still on their way, and those that are here. */
   coming: readonly CacheImport<R>[];
   caches: Caches<R>;
 
   reporter: VertexReporter | undefined;
-  op: Op<R> | undefined;
+  /** The op, and the build whose vertex it was made of. */
+  op: { readonly op: Op<R>; readonly of: VertexStream | undefined } | undefined;
   readonly answers: Flight<Answer<R>>[];
   readonly contents: Flight<ContentKey | undefined>[];
   running: Flight<Ran<R>> | undefined;
@@ -67,7 +68,7 @@ export function activeVertex<R>(
     inputs,
     services,
     edges: [],
-    streams: new Set(),
+    builds: new Map(),
     coming: [],
     caches: { local: services.cache, imports: [] },
     reporter: undefined,
@@ -90,11 +91,17 @@ export function activeVertex<R>(
 }
 
 /** Tells a build of a vertex, its past included, and from now on. */
-export function join<R>(active: ActiveVertex<R>, stream: VertexStream): void {
-  if (active.streams.has(stream)) return;
-  active.streams.add(stream);
+export function join<R>(active: ActiveVertex<R>, stream: VertexStream, vertex: Vertex): void {
+  if (active.builds.has(stream)) return;
+  active.builds.set(stream, vertex);
   stream.emit(active.shown);
   for (const event of active.past) stream.emit(event);
+}
+
+/** Tells a build no more. An op that was made of its vertex may use what is going with it: another is made when needed. */
+export function leave<R>(active: ActiveVertex<R>, stream: VertexStream): void {
+  active.builds.delete(stream);
+  if (active.op?.of === stream) active.op = undefined;
 }
 
 /** Attaches imported caches, each identity once. */
@@ -160,7 +167,7 @@ function tell<R>(active: ActiveVertex<R>, event: BuildEvent): void {
 }
 
 function emit<R>(active: ActiveVertex<R>, event: BuildEvent): void {
-  for (const stream of active.streams) stream.emit(event);
+  for (const stream of active.builds.keys()) stream.emit(event);
 }
 
 /** Shows a vertex as started, and as cached or not, while `work` runs. */
@@ -200,8 +207,11 @@ function reporterOf<R>(active: ActiveVertex<R>): VertexReporter {
 }
 
 function opOf<R>(active: ActiveVertex<R>): Op<R> {
-  active.op ??= active.services.resolveOp(active.vertex, reporterOf(active));
-  return active.op;
+  if (active.op === undefined) {
+    const [[of, vertex] = [undefined, active.vertex]] = active.builds;
+    active.op = { op: active.services.resolveOp(vertex, reporterOf(active)), of };
+  }
+  return active.op.op;
 }
 
 async function failing<R, T>(
