@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, linkSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, lchownSync, linkSync, lutimesSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDevice, makeNode } from '../../src/host/system/inode.ts';
 import { setXattr } from '../../src/host/system/xattr.ts';
@@ -38,7 +38,7 @@ export function layOut(root: string, tree: Tree): void {
   }
   for (const path of paths.reverse()) {
     const node = tree[path];
-    if (node && node.type !== 'hardlink' && node.type !== 'symlink') finish(join(root, path), node);
+    if (node && node.type !== 'hardlink') finish(join(root, path), node);
   }
 }
 
@@ -61,10 +61,10 @@ function makeFile(path: string, node: TreeNode): void {
 }
 
 function finish(path: string, node: TreeNode): void {
-  chownSync(path, node.uid ?? 0, node.gid ?? 0);
-  chmodSync(path, modeOf(node));
+  lchownSync(path, node.uid ?? 0, node.gid ?? 0);
+  if (node.type !== 'symlink') chmodSync(path, modeOf(node));
   for (const [name, value] of Object.entries(node.xattrs ?? {})) setXattr(path, name, Buffer.from(value, 'base64'));
-  if (typeof node.mtime === 'number') utimesSync(path, node.mtime, node.mtime);
+  if (typeof node.mtime === 'number') lutimesSync(path, node.mtime, node.mtime);
 }
 
 function contentOf(node: TreeNode): Buffer {
@@ -92,8 +92,10 @@ export function layerTar(tree: Tree): Buffer {
   );
   const parts: Uint8Array[] = [];
   for (const path of paths) {
-    const node = tree[path];
-    if (!node) continue;
+    const own = tree[path];
+    if (!own) continue;
+    // A link's header says again what its file is like.
+    const node = own.type === 'hardlink' ? { ...tree[own.target ?? ''], ...own } : own;
     const content = node.type === 'file' ? contentOf(node) : Buffer.of();
     const records = new Map(
       Object.entries(node.xattrs ?? {}).map(([name, value]) => [
