@@ -15,6 +15,10 @@ import { describeTree, layOut } from './tree-fixture.ts';
 const signal = new AbortController().signal;
 const isRoot = process.getuid?.() === 0;
 
+function run(program: string, args: readonly string[]): void {
+  execFileSync(program, args, { stdio: 'pipe' });
+}
+
 test('umoci and skopeo read what we write', { skip: isRoot ? false : 'needs root to mount' }, async () => {
   enterPrivateMountNamespace();
   using place = mkdtempDisposableSync(join(tmpdir(), 'outcrop-interop-'));
@@ -85,7 +89,7 @@ test('umoci and skopeo read what we write', { skip: isRoot ? false : 'needs root
     );
     // Copying makes skopeo check every digest and decompress: umoci does not know zstd.
     const copy = join(place.path, `copy-${type}`);
-    execFileSync('skopeo', [
+    run('skopeo', [
       '--insecure-policy',
       'copy',
       '-q',
@@ -94,9 +98,9 @@ test('umoci and skopeo read what we write', { skip: isRoot ? false : 'needs root
       `dir:${copy}`,
     ]);
     const layout = join(place.path, `layout-${type}`);
-    execFileSync('skopeo', ['--insecure-policy', 'copy', '-q', `dir:${copy}`, `oci:${layout}:latest`]);
+    run('skopeo', ['--insecure-policy', 'copy', '-q', `dir:${copy}`, `oci:${layout}:latest`]);
     const bundle = join(place.path, `bundle-${type}`);
-    execFileSync('umoci', ['unpack', '--image', `${layout}:latest`, bundle], { stdio: 'pipe' });
+    run('umoci', ['unpack', '--image', `${layout}:latest`, bundle]);
     const unpacked = describeTree(join(bundle, 'rootfs'));
     assert.deepEqual(timeless(unpacked), timeless(expected), type);
   }
