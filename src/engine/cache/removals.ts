@@ -2,7 +2,7 @@ import type { Database } from '../../store/database.ts';
 import type { UsageType } from './usage.ts';
 
 /** What was removed from a cache, when and why, so that a later miss can name it. */
-export interface Removal {
+interface Removal {
   /** Milliseconds since the epoch. */
   readonly removedAt: number;
   /** Which rule removed it, in words. */

@@ -35,7 +35,7 @@ export function parseUsageFilter(text: string): UsageFilter {
 }
 
 /** The fields that filters know. */
-export const USAGE_FIELDS: readonly string[] = Object.keys(FIELDS);
+const USAGE_FIELDS: readonly string[] = Object.keys(FIELDS);
 
 function parseCondition(condition: string, text: string): UsageFilter {
   const match = /^([^=!~]+?)(?:(==|!=|~=|=)(.*))?$/s.exec(condition);

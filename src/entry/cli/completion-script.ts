@@ -1,0 +1,107 @@
+import type { Argument, Command, Option } from 'commander';
+import { bashCompletion } from './completion-bash.ts';
+import { fishCompletion } from './completion-fish.ts';
+import { zshCompletion } from './completion-zsh.ts';
+
+/** What can stand in a place: one of some words, a path, the name of an image, or what nobody can guess. */
+export type CompletionValue =
+  | { readonly kind: 'words'; readonly words: readonly string[] }
+  | { readonly kind: 'file' | 'directory' | 'image' | 'unknown' };
+
+/** An option of a command. */
+export interface CompletionOption {
+  /** `--file`, and `-f` where there is a short one. */
+  readonly long: string;
+  readonly short: string | undefined;
+  readonly description: string;
+  readonly repeatable: boolean;
+  /** Undefined for an option that takes no value. */
+  readonly value: { readonly name: string; readonly what: CompletionValue } | undefined;
+}
+
+/** A command as a shell completes it. */
+export interface CompletionCommand {
+  readonly name: string;
+  readonly names: readonly string[];
+  readonly summary: string;
+  readonly options: readonly CompletionOption[];
+  /** What its arguments are; the last may be repeated. */
+  readonly argument: CompletionValue | undefined;
+}
+
+/** Values that are words, where the option itself does not list them. */
+const WORDS: Readonly<Record<string, readonly string[]>> = {
+  '--progress': ['auto', 'plain', 'tty', 'ordered', 'rawjson', 'quiet', 'none'],
+  '--call': ['build', 'check', 'outline', 'targets'],
+  '--network': ['default', 'host', 'none'],
+  '--allow': ['network.host', 'security.insecure'],
+  '--output': ['type=image', 'type=registry', 'type=oci', 'type=docker', 'type=local', 'type=tar'],
+  '--attest': ['type=provenance', 'type=sbom'],
+  '--provenance': ['true', 'false', 'mode=min', 'mode=max'],
+  '--sbom': ['true', 'false'],
+  '--platform': ['linux/amd64', 'linux/arm64', 'linux/arm/v7'],
+  '--cache-from': ['type=registry', 'type=local', 'type=gha', 'type=s3'],
+  '--cache-to': ['type=registry', 'type=local', 'type=inline', 'type=gha', 'type=s3'],
+  '--filter': [
+    'until=',
+    'id=',
+    'type=regular',
+    'type=exec.cachemount',
+    'type=source.git.checkout',
+    'mutable',
+    'shared',
+  ],
+};
+
+/** The script that a shell completes this program with. @param shell `bash`, `zsh` or `fish` */
+export function completionScript(program: Command, shell: string): string {
+  const commands = program.commands.map(commandOf);
+  switch (shell) {
+    case 'zsh':
+      return zshCompletion(program.name(), commands);
+    case 'fish':
+      return fishCompletion(program.name(), commands);
+    default:
+      return bashCompletion(program.name(), commands);
+  }
+}
+
+/** A command of the program as completion sees it. */
+export function commandOf(command: Command): CompletionCommand {
+  const help = command.createHelp();
+  return {
+    name: command.name(),
+    names: [command.name(), ...command.aliases()],
+    summary: command.summary() || command.description(),
+    options: help.visibleOptions(command).flatMap(optionOf),
+    argument: command.registeredArguments.map(argumentValue)[0],
+  };
+}
+
+function optionOf(option: Option): CompletionOption[] {
+  const { long, short, description } = option;
+  if (!long) return [];
+  const name = /[<[](.+?)(?:\.\.\.)?[>\]]/.exec(option.flags)?.[1];
+  return [
+    {
+      long,
+      short: short ?? undefined,
+      description,
+      repeatable: option.variadic || Array.isArray(option.defaultValue),
+      value: name === undefined ? undefined : { name, what: whatIs(long, name, option.argChoices) },
+    },
+  ];
+}
+
+function whatIs(long: string, name: string, choices: readonly string[] | undefined): CompletionValue {
+  const words = choices ?? WORDS[long];
+  if (words) return { kind: 'words', words };
+  return { kind: name === 'path' && long !== '--cgroup-parent' ? 'file' : 'unknown' };
+}
+
+function argumentValue(argument: Argument): CompletionValue {
+  if (argument.argChoices) return { kind: 'words', words: argument.argChoices };
+  const name = argument.name().toLowerCase();
+  if (name === 'image' || name === 'name') return { kind: 'image' };
+  return { kind: name.startsWith('path') ? 'directory' : 'unknown' };
+}
