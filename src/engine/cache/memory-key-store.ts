@@ -4,7 +4,7 @@ import type { Backlink, KeyStore, Link, StoredResult } from '../solver/cache.ts'
 import { recordDigest } from '../solver/key.ts';
 
 /** A link as exported caches have it: digest and output of the step are hashed into one. */
-export interface RecordLink {
+interface RecordLink {
   readonly input: number;
   readonly selector: string;
   readonly record: string;

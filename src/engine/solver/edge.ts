@@ -52,7 +52,7 @@ export interface InputState<R> {
   contentKey: CacheKey<R> | undefined;
 }
 
-export interface EdgeResult<R> {
+interface EdgeResult<R> {
   readonly value: R;
   /** The keys that it is known by. */
   readonly keys: readonly CacheKey<R>[];

@@ -1,6 +1,6 @@
 /** What an edge learns from its inputs: candidates, matches, and so its own phase. */
 import { depOf, type EdgeState, edgeOf, type InputState, inputsOf, knownLinks, linksOf, Phase } from './edge.ts';
-import { type CacheKey, type CacheRecord, type KeyLink, rootKey } from './key.ts';
+import { type CacheKey, type CacheRecord, contentOutput, type KeyLink, rootKey } from './key.ts';
 import { findRecords, findRoot, findTargets } from './lookup.ts';
 import type { ContentKey } from './op.ts';
 
@@ -65,7 +65,7 @@ export function learnContent<R>(edge: EdgeState<R>, input: InputState<R>, conten
   input.contentDone = true;
   edge.keysChanged = true;
   if (content === undefined || edge.map === undefined) return;
-  input.contentKey = rootKey(content.digest, -1, () => content.parts);
+  input.contentKey = rootKey(content.digest, contentOutput, () => content.parts);
   probe(edge, input, [{ key: input.contentKey, selector: '' }]);
   // Asked for its links only: next time the definition keys are enough.
   const step = { digest: edge.map.digest, output: edge.output };

@@ -17,7 +17,7 @@ export interface SolverOptions<R> extends Omit<VertexServices<R>, 'slots'> {
   readonly parallelism: number;
 }
 
-export interface JobOptions<R> {
+interface JobOptions<R> {
   /** Takes the events of this build, those of vertices that other builds share included. */
   readonly emit: EventSink;
   /** Caches to look up in beside the local one. */
@@ -25,7 +25,7 @@ export interface JobOptions<R> {
 }
 
 /** The result of an edge and the keys that it is known by, for `walkForExport`. */
-export interface Solved<R> {
+interface Solved<R> {
   readonly result: R;
   readonly keys: readonly CacheKey<R>[];
 }

@@ -89,7 +89,7 @@ export interface KeyEvent {
   readonly kind: 'key';
   readonly vertex: string;
   readonly digest: string;
-  /** `definition`: the op's cache map; `content`: the files of input `input`. */
+  /** `definition`: the op's cache map, or the selector of input `input`; `content`: the files of input `input`. */
   readonly source: 'definition' | 'content';
   readonly input?: number;
   readonly parts: readonly KeyPart[];
