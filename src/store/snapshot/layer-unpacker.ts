@@ -20,7 +20,7 @@ import { type FileStatus, statFile } from '../../host/system/stat.ts';
 import { SystemError } from '../../host/system/system-error.ts';
 import { readXattrs, setXattr } from '../../host/system/xattr.ts';
 import { type BytePath, fromBytePath, systemPath } from '../../wire/fsutil/byte-path.ts';
-import { explainWriteError, InvalidArchiveError } from '../content/store-error.ts';
+import { errorCode, explainWriteError, InvalidArchiveError } from '../content/store-error.ts';
 import { type TarHeader, TarType } from '../content/tar-header.ts';
 import { GLOBAL_HEADER, type TarHandler } from '../content/tar-reader.ts';
 import { copyUp } from './copy-up.ts';
@@ -221,7 +221,7 @@ export function createLayerUnpacker(root: BytePath, lower: OverlayStack, unprivi
         if (replaced !== undefined && isWhiteout(replaced)) makeOpaque(path);
         break;
       case TarType.file:
-        open = { file: openSync(target, 'wx', 0o600), path, header, position: 0 };
+        if (!openNew(header, path)) throw new InvalidArchiveError(`${fromBytePath(header.name)} cannot be replaced`);
         return;
       case TarType.symlink:
         symlinkSync(systemPath(header.linkname ?? ''), target);
@@ -257,6 +257,26 @@ export function createLayerUnpacker(root: BytePath, lower: OverlayStack, unprivi
     if (header.type === TarType.directory) directoryTimes.set(path, header);
   };
 
+  /** Makes a file where nothing is: what nearly all members of a layer ask for. */
+  const openNew = (header: TarHeader, path: BytePath): boolean => {
+    try {
+      open = { file: openSync(systemPath(path), 'wx', 0o600), path, header, position: 0 };
+      return true;
+    } catch (error) {
+      if (errorCode(error) === 'EEXIST') return false;
+      throw error;
+    }
+  };
+
+  const explainOwner = (error: unknown, { name, uid, gid }: TarHeader): unknown => {
+    if (!unprivileged || errorCode(error) !== 'EINVAL') return explainWriteError(error, fromBytePath(root));
+    return new InvalidArchiveError(
+      `${fromBytePath(name)} belongs to ${uid}:${gid}, which this user namespace does not have: ` +
+        'give the user more ids in /etc/subuid and /etc/subgid',
+      { cause: error },
+    );
+  };
+
   const closeFile = (): void => {
     if (open === undefined) return;
     const { file, path, header, position } = open;
@@ -285,13 +305,14 @@ export function createLayerUnpacker(root: BytePath, lower: OverlayStack, unprivi
           return;
         }
         const path = `${directory}/${base}`;
+        if (header.type === TarType.file && openNew(header, path)) return;
         const existing = statFile(systemPath(path));
         if (existing !== undefined && !(isDirectory(existing) && header.type === TarType.directory)) {
           remove(path, existing);
         }
         create(header, path, existing);
       } catch (error) {
-        throw explainWriteError(error, fromBytePath(root));
+        throw explainOwner(error, header);
       }
     },
     data(chunk) {
@@ -310,7 +331,12 @@ export function createLayerUnpacker(root: BytePath, lower: OverlayStack, unprivi
       if (open !== undefined) open.position += length;
     },
     end() {
-      closeFile();
+      const header = open?.header;
+      try {
+        closeFile();
+      } catch (error) {
+        throw header === undefined ? error : explainOwner(error, header);
+      }
     },
     finish() {
       for (const [path, header] of directoryTimes) giveTimes(header, path);
