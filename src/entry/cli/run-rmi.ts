@@ -64,7 +64,9 @@ function findImages(name: string, images: readonly ListedImage[], all: boolean):
     ? images.filter(({ id, record }) => [id, record.target.digest].some(digest => digest.startsWith(`sha256:${hex}`)))
     : [];
   if (byID.length === 0) {
-    const known = images.flatMap(({ reference, repository }) => [repository, reference]);
+    const tags = images.filter(({ repository }) => repository === name).map(({ reference }) => reference);
+    if (tags.length > 0) throw new NoSuchImageError(`no such image: ${name}:latest; there is ${tags.join(', ')}`);
+    const known = images.flatMap(({ reference, repository }) => [reference, repository]);
     throw new NoSuchImageError(`no such image: ${name}${didYouMean(name, known)}`);
   }
   const ids = new Set(byID.map(({ id }) => id));

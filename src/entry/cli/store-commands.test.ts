@@ -137,6 +137,9 @@ test('what cannot be removed is named, the rest is removed', async () => {
   assert.equal(await runRmi(['appp', 'app'], { prune: true }, streams, place), 1);
   assert.equal(out(), 'Untagged: app:latest\n');
   assert.equal(err(), 'ERROR: no such image: appp (did you mean app?)\n');
+  const untagged = terminal();
+  assert.equal(await runRmi(['app'], { prune: true }, untagged.streams, place), 1);
+  assert.equal(untagged.err(), 'ERROR: no such image: app:latest; there is app:1.0\n');
   const again = terminal();
   assert.equal(await runRmi(['gone'], { prune: true, force: true }, again.streams, place), 0);
   assert.equal(again.err(), '');
