@@ -14,6 +14,8 @@ export interface ErrorPlaces {
 /** An error of a build with the places in the Dockerfile that it is about; an abort stays what it is. */
 export function buildError(error: unknown, places: ErrorPlaces): unknown {
   if (error instanceof BuildError || (error instanceof Error && error.name === 'AbortError')) return error;
+  // What went wrong first counts, not what then could not be put away.
+  if (error instanceof SuppressedError) return buildError(error.suppressed, places);
   const message = error instanceof Error ? error.message : String(error);
   return new BuildError(message, { cause: error, sources: sourcesOf(error, places), hints: hintsOf(error) });
 }

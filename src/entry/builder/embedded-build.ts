@@ -14,6 +14,7 @@ import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../pl
 import { type LoadedGraph, loadDefinition } from '../../plan/llb/load.ts';
 import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { buildError } from './build-error.ts';
+import { type ProvenanceRecorder, recordProvenance } from './build-provenance.ts';
 import { embeddedHost, newID, shown } from './embedded-host.ts';
 import type { Engine } from './engine.ts';
 import { BuildRequestError, frontendRequest } from './frontend-options.ts';
@@ -32,13 +33,17 @@ export async function runEmbeddedBuild(
   signal.throwIfAborted();
   const places: { dockerfile: SourceInfo | undefined; graphs: LoadedGraph[] } = { dockerfile: undefined, graphs: [] };
   const positions = new Map<string, number>();
+  let provenance: ProvenanceRecorder | undefined;
   const placed: EventSink = event => {
     const position = event.kind === 'vertex' ? positions.get(event.digest) : undefined;
+    provenance?.note(event);
     emit(position === undefined || event.kind !== 'vertex' ? event : { ...event, position });
   };
   try {
     await using stack = new AsyncDisposableStack();
     const frontend = stack.use(await frontendRequest(request));
+    const recorder = recordProvenance(engine, request, frontend.options, places.graphs);
+    provenance = recorder;
     const exporters = request.outputs.map(output => createExporter(output, exportContext(engine)));
     const contexts = stack.use(openLocalContexts(engine.checksumState));
     const session = newID();
@@ -92,6 +97,8 @@ export async function runEmbeddedBuild(
       sources,
       emit: placed,
       now: engine.now,
+      load,
+      onImage: recorder.resolved,
       onFile(path, data) {
         if (path === frontend.options.get('filename'))
           places.dockerfile = { filename: path, data, language: 'Dockerfile' };
@@ -100,10 +107,15 @@ export async function runEmbeddedBuild(
     const plan = await planDockerfile(host, frontend.options, signal);
     notePositions(plan, positions);
     for (const warning of plan.warnings) placed(warningEvent(warning, plan));
-    const output = await solvePlan(plan, job, context, load, signal);
+    const graphs = new Map<PlatformPlan, LoadedGraph>();
+    for (const platform of plan.platforms) {
+      if (platform.definition.def.length > 0) graphs.set(platform, load(platform.definition));
+    }
+    const output = await solvePlan(plan, graphs, job, context, recorder, signal);
     const response: Record<string, string> = {};
     for (const exporter of exporters)
       Object.assign(response, await runExport(exporter, output, engine, placed, signal));
+    if (request.metadata) Object.assign(response, recorder.metadata(plan, graphs));
     return { response };
   } catch (error) {
     if (signal.aborted || error instanceof BuildRequestError) throw error;
@@ -137,22 +149,24 @@ function notePositions(plan: DockerfilePlan, positions: Map<string, number>): vo
 
 async function solvePlan(
   plan: DockerfilePlan,
+  graphs: ReadonlyMap<PlatformPlan, LoadedGraph>,
   job: Job<Ref>,
   context: OpContext,
-  load: (definition: Definition) => LoadedGraph,
+  provenance: ProvenanceRecorder,
   signal: AbortSignal,
 ): Promise<BuildOutput> {
   const solve = async (platform: PlatformPlan): Promise<PlatformResult> => {
-    const isScratch = platform.definition.def.length === 0;
-    const ref = isScratch ? scratch : (await job.build(solverEdge(load(platform.definition), context), signal)).result;
-    return {
+    const graph = graphs.get(platform);
+    const ref = graph ? (await job.build(solverEdge(graph, context), signal)).result : scratch;
+    const { baseImageConfig: baseConfig } = platform;
+    const result = {
       id: platform.id,
       platform: platform.platform,
       ref,
       config: platform.imageConfig,
-      ...(platform.baseImageConfig === undefined ? {} : { baseConfig: platform.baseImageConfig }),
-      attestations: [],
+      ...(baseConfig === undefined ? {} : { baseConfig }),
     };
+    return { ...result, attestations: graph ? provenance.attestation(plan, platform, graph, result) : [] };
   };
   const platforms = await Promise.all(plan.platforms.map(solve));
   const epoch = plan.platforms[0]?.sourceDateEpoch;

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { open } from 'node:fs/promises';
+import type { ImageMaterial } from '../../engine/exporter/provenance-materials.ts';
 import type { OpContext } from '../../engine/ops/op-context.ts';
 import type { Ref } from '../../engine/ops/ref.ts';
 import { contentsOf } from '../../engine/ops/ref-contents.ts';
@@ -8,12 +9,13 @@ import type { Job } from '../../engine/solver/solver.ts';
 import type { Sources } from '../../engine/source/sources.ts';
 import type { EventSink, Timestamp, VertexEvent } from '../../engine/status/event.ts';
 import type { FrontendHost } from '../../plan/frontend/host.ts';
-import { loadDefinition } from '../../plan/llb/load.ts';
+import type { LoadedGraph } from '../../plan/llb/load.ts';
 import { resolvePath } from '../../store/snapshot/file-tree.ts';
 import { systemPath, toBytePath } from '../../wire/fsutil/byte-path.ts';
 import type { Platform } from '../../wire/oci/descriptor.ts';
 import { digestOf } from '../../wire/oci/digest.ts';
 import { formatPlatform } from '../../wire/oci/platform.ts';
+import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { solverEdge } from './solver-graph.ts';
 
 /** What the frontend's questions are answered with. */
@@ -25,6 +27,9 @@ export interface EmbeddedHostOptions {
   readonly sources: Sources;
   readonly emit: EventSink;
   readonly now: () => Timestamp;
+  readonly load: (definition: Definition) => LoadedGraph;
+  /** Sees each image that the frontend looks up. */
+  readonly onImage: (image: ImageMaterial) => void;
   /** Sees each file that the frontend reads. */
   readonly onFile: (path: string, data: Uint8Array) => void;
 }
@@ -55,10 +60,16 @@ export function embeddedHost(options: EmbeddedHostOptions): FrontendHost {
           },
           signal,
         );
+        options.onImage({
+          ref,
+          digest,
+          local: ociLayout !== undefined,
+          ...(platform === undefined ? {} : { platform }),
+        });
         return { ref, digest, config };
       }),
     async solve(definition, signal) {
-      const { result } = await job.build(solverEdge(loadDefinition(definition), context), signal);
+      const { result } = await job.build(solverEdge(options.load(definition), context), signal);
       if (result.kind === 'snapshot') await context.layers.unlazy(result.layers, signal);
       const { tree } = await contentsOf(result, context.layers, signal);
       return {

@@ -66,6 +66,8 @@ export interface BuildRequest {
   readonly allow: readonly string[];
   readonly cacheFrom: readonly CacheRequest[];
   readonly cacheTo: readonly CacheRequest[];
+  /** Whether the result is to tell what `--metadata-file` holds beside the exporters' answers. */
+  readonly metadata: boolean;
   /** The value of `SOURCE_DATE_EPOCH` in the environment, if set. */
   readonly sourceDateEpoch?: string;
 }

@@ -111,6 +111,7 @@ export async function buildRequest(path: string, flags: BuildFlags): Promise<Bui
     allow: flags.allow,
     cacheFrom: flags.cacheFrom.map(value => parseCache(value, '--cache-from')),
     cacheTo: flags.cacheTo.map(value => parseCache(value, '--cache-to')),
+    metadata: flags.metadataFile !== undefined,
     ...(epoch === undefined || epoch === '' ? {} : { sourceDateEpoch: epoch }),
   };
 }
