@@ -1,4 +1,4 @@
-import type { CompletionCommand, CompletionOption, CompletionValue } from './completion-script.ts';
+import type { CompletionCommand, CompletionOption, CompletionValue } from './completion-model.ts';
 
 /** The completion script of bash; it needs nothing but bash. */
 export function bashCompletion(program: string, commands: readonly CompletionCommand[]): string {

@@ -1,4 +1,4 @@
-import type { CompletionCommand, CompletionOption, CompletionValue } from './completion-script.ts';
+import type { CompletionCommand, CompletionOption, CompletionValue } from './completion-model.ts';
 
 /** The completion script of fish. */
 export function fishCompletion(program: string, commands: readonly CompletionCommand[]): string {

@@ -1,4 +1,4 @@
-import type { CompletionCommand, CompletionOption, CompletionValue } from './completion-script.ts';
+import type { CompletionCommand, CompletionOption, CompletionValue } from './completion-model.ts';
 
 /** The completion script of zsh, a file for a directory of `fpath`. */
 export function zshCompletion(program: string, commands: readonly CompletionCommand[]): string {

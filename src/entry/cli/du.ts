@@ -1,11 +1,5 @@
 import type { Command } from 'commander';
-
-/** Flags of `outcrop du`. */
-export interface DuFlags {
-  readonly filter: readonly string[];
-  readonly verbose?: true;
-  readonly json?: true;
-}
+import type { DuFlags } from './run-du.ts';
 
 /** Adds `outcrop du`. */
 export function addDuCommand(program: Command): void {

@@ -1,13 +1,5 @@
 import type { Command } from 'commander';
-
-/** Flags of `outcrop images`. */
-export interface ImagesFlags {
-  readonly quiet?: true;
-  readonly digests?: true;
-  readonly trunc: boolean;
-  readonly json?: true;
-  readonly names?: true;
-}
+import type { ImagesFlags } from './run-images.ts';
 
 /** Adds `outcrop images`. */
 export function addImagesCommand(program: Command): void {

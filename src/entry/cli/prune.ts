@@ -1,16 +1,5 @@
 import type { Command } from 'commander';
-
-/** Flags of `outcrop prune`. */
-export interface PruneFlags {
-  readonly all?: true;
-  readonly filter: readonly string[];
-  readonly reservedSpace?: string;
-  readonly keepStorage?: string;
-  readonly maxUsedSpace?: string;
-  readonly minFreeSpace?: string;
-  readonly force?: true;
-  readonly verbose?: true;
-}
+import type { PruneFlags } from './run-prune.ts';
 
 /** Adds `outcrop prune`. */
 export function addPruneCommand(program: Command): void {

@@ -1,10 +1,5 @@
 import type { Command } from 'commander';
-
-/** Flags of `outcrop rmi`. */
-export interface RmiFlags {
-  readonly force?: true;
-  readonly prune: boolean;
-}
+import type { RmiFlags } from './run-rmi.ts';
 
 /** Adds `outcrop rmi`. */
 export function addRmiCommand(program: Command): void {

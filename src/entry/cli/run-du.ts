@@ -1,9 +1,15 @@
 import { type CacheUsage, collectUsage } from '../../engine/cache/collect-usage.ts';
 import { type UsageRecord, usageTotals } from '../../engine/cache/usage.ts';
-import type { DuFlags } from './du.ts';
 import { openCache } from './open-cache.ts';
 import { parseUsageOptions } from './usage-options.ts';
 import { totalLines, usageBlocks, usageTable } from './usage-table.ts';
+
+/** Flags of `outcrop du`. */
+export interface DuFlags {
+  readonly filter: readonly string[];
+  readonly verbose?: true;
+  readonly json?: true;
+}
 
 const NOTHING: CacheUsage = {
   records: [],

@@ -1,8 +1,16 @@
 import { type ListedImage, listImages } from './image-list.ts';
-import type { ImagesFlags } from './images.ts';
 import { openImages } from './open-stores.ts';
 import { textTable } from './table.ts';
 import { formatAge, formatBytes } from './units.ts';
+
+/** Flags of `outcrop images`. */
+export interface ImagesFlags {
+  readonly quiet?: true;
+  readonly digests?: true;
+  readonly trunc: boolean;
+  readonly json?: true;
+  readonly names?: true;
+}
 
 /** What `outcrop images` prints. @param now Milliseconds since the epoch. */
 export async function runImages(

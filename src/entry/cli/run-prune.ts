@@ -7,10 +7,21 @@ import { ownStore } from '../../store/lock.ts';
 import { UsageError } from './errors.ts';
 import { interruptSignal } from './interrupt.ts';
 import { openCache } from './open-cache.ts';
-import type { PruneFlags } from './prune.ts';
 import { formatBytes, parseBytes } from './units.ts';
 import { parseUsageOptions } from './usage-options.ts';
 import { totalLines, usageBlocks, usageTable } from './usage-table.ts';
+
+/** Flags of `outcrop prune`. */
+export interface PruneFlags {
+  readonly all?: true;
+  readonly filter: readonly string[];
+  readonly reservedSpace?: string;
+  readonly keepStorage?: string;
+  readonly maxUsedSpace?: string;
+  readonly minFreeSpace?: string;
+  readonly force?: true;
+  readonly verbose?: true;
+}
 
 /** The streams that pruning talks through. */
 interface Terminal {

@@ -9,7 +9,12 @@ import { formatReference, ImageReferenceError, parseReference, withDefaultTag } 
 import { didYouMean, UsageError } from './errors.ts';
 import { type ListedImage, listImages } from './image-list.ts';
 import { type OpenImages, openImages } from './open-stores.ts';
-import type { RmiFlags } from './rmi.ts';
+
+/** Flags of `outcrop rmi`. */
+export interface RmiFlags {
+  readonly force?: true;
+  readonly prune: boolean;
+}
 
 interface Output {
   readonly stdout: { write(text: string): unknown };
