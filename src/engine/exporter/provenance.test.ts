@@ -12,11 +12,13 @@ import {
   IncompleteMaterialsError,
   metadataProvenance,
   type ProvenanceInput,
+  provenanceAttestation,
   provenancePredicate,
   provenanceType,
   requireCompleteMaterials,
 } from './provenance.ts';
 import { captureProvenance } from './provenance-capture.ts';
+import { DEFAULT_PROVENANCE, parseProvenanceOptions } from './provenance-options.ts';
 
 const folder = new URL('../../../test/vectors/images/', import.meta.url);
 const files = readdirSync(folder).filter(name => name.endsWith('.json'));
@@ -253,4 +255,18 @@ test('a git context is the source of the Dockerfile, and complete without direct
   assert.equal(told.runDetails.metadata.buildkit_hermetic, true);
   assert.doesNotThrow(() => requireCompleteMaterials(capture));
   assert.throws(() => requireCompleteMaterials(input.capture), IncompleteMaterialsError);
+});
+
+test('provenance as exporters attach it', async () => {
+  const input = await attestedInput();
+  const options = parseProvenanceOptions(`${DEFAULT_PROVENANCE},builder-id=me,reproducible=true,version=v0.2`);
+  assert.ok(options);
+  const attestation = provenanceAttestation(options, input.capture, async () => input);
+  const predicate = JSON.parse(await attestation.predicate(AbortSignal.timeout(1000)));
+  assert.equal(attestation.predicateType, 'https://slsa.dev/provenance/v0.2');
+  assert.equal(attestation.inlineOnly, true);
+  assert.deepEqual(predicate.builder, { id: 'me' });
+  assert.equal(predicate.metadata.reproducible, true);
+  const complete = { ...options, completeMaterials: true };
+  assert.throws(() => provenanceAttestation(complete, input.capture, async () => input), IncompleteMaterialsError);
 });

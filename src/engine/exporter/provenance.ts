@@ -23,6 +23,7 @@ import {
   vcsJson,
 } from './provenance-request.ts';
 import { type ProvenanceSteps, provenanceSteps, sourceMapJson } from './provenance-steps.ts';
+import type { Attestation } from './result.ts';
 
 /** Materials cannot all be told, and the build was asked to fail then. The message lists them. */
 export class IncompleteMaterialsError extends Error {
@@ -75,6 +76,26 @@ export function provenancePredicate(
 ): string {
   const parts = options.mode === 'min' ? minimalParts(input) : fullParts(input);
   return options.version === 'v1' ? predicateV1(input, parts) : predicateV02(input, parts);
+}
+
+/**
+ * Provenance as exporters attach it.
+ * @param gather gives what is known of the build once its layers have descriptors, without what options say
+ * @throws IncompleteMaterialsError when all materials must be told and cannot
+ */
+export function provenanceAttestation(
+  options: ProvenanceOptions,
+  capture: ProvenanceCapture,
+  gather: (signal: AbortSignal) => Promise<Omit<ProvenanceInput, 'builderId' | 'reproducible'>>,
+): Attestation {
+  if (options.completeMaterials) requireCompleteMaterials(capture);
+  const { builderId, reproducible } = options;
+  return {
+    predicateType: provenanceType(options.version),
+    inlineOnly: options.inlineOnly,
+    filename: options.filename,
+    predicate: async signal => provenancePredicate({ ...(await gather(signal)), builderId, reproducible }, options),
+  };
 }
 
 /**
