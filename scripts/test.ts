@@ -3,7 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 
 function run(command: string, args: readonly string[]): void {
-  console.log(`> ${command} ${args.length > 6 ? `${args.slice(0, 4).join(' ')} … (${args.length} arguments)` : args.join(' ')}`);
+  console.log(
+    `> ${command} ${args.length > 6 ? `${args.slice(0, 4).join(' ')} … (${args.length} arguments)` : args.join(' ')}`,
+  );
   const { status, error } = spawnSync(command, args, { stdio: 'inherit' });
   if (error) throw error;
   if (status !== 0) process.exit(status ?? 1);

@@ -7,7 +7,7 @@ import { toBytePath } from '../../src/wire/fsutil/byte-path.ts';
 import { digestOf, hexOf } from '../../src/wire/oci/digest.ts';
 
 /** A file of a tree in the vectors. */
-export interface TreeNode {
+interface TreeNode {
   readonly type: 'file' | 'dir' | 'symlink' | 'hardlink' | 'fifo' | 'char' | 'block';
   readonly mode?: string;
   readonly uid?: number;
@@ -86,7 +86,7 @@ const TYPES = {
 } as const;
 
 /** A tree as a layer's tar. */
-export function layerTar(tree: Tree): Buffer {
+function layerTar(tree: Tree): Buffer {
   const paths = Object.keys(tree).sort(
     (a, b) => Number(tree[a]?.type === 'hardlink') - Number(tree[b]?.type === 'hardlink') || (a < b ? -1 : 1),
   );

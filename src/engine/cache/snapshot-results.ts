@@ -15,7 +15,7 @@ export interface SnapshotResults extends ResultStore<Ref> {
 }
 
 /** A result whose layers cannot be read now. */
-export class ResultUnreachableError extends Error {
+class ResultUnreachableError extends Error {
   override readonly name = 'ResultUnreachableError';
 }
 

@@ -1,7 +1,7 @@
 import { ExporterAttributeError } from './attributes.ts';
 
 /** Where an annotation goes (BuildKit's attribute types). */
-export type AnnotationLevel = 'manifest' | 'manifest-descriptor' | 'index' | 'index-descriptor';
+type AnnotationLevel = 'manifest' | 'manifest-descriptor' | 'index' | 'index-descriptor';
 
 type AnnotationMap = Record<string, string>;
 

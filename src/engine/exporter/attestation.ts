@@ -36,7 +36,7 @@ export function imageSubjects(
 }
 
 /** `pkg:docker/acme/att@1?platform=linux%2Famd64` (package-url spec, type docker). */
-export function packageUrl(name: string, platform: string): string {
+function packageUrl(name: string, platform: string): string {
   const reference = parseReference(name);
   const path = familiarName(reference);
   const encoded = path.split('/').map(encodeURIComponent).join('/');

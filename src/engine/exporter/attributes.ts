@@ -78,7 +78,7 @@ export function readImageAttributes(type: 'image' | 'oci' | 'docker', attributes
 }
 
 /** Annotations among the attributes, by their attribute names. */
-export function annotationAttributes(attributes: Attributes): Record<string, string> {
+function annotationAttributes(attributes: Attributes): Record<string, string> {
   return Object.fromEntries(Object.entries(attributes).filter(([key]) => /^annotation(-|\[|\.)/.test(key)));
 }
 

@@ -3,7 +3,7 @@ import { rename, rm, stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 
 /** A result that could not be written where it was asked for. */
-export class DestinationError extends Error {
+class DestinationError extends Error {
   override readonly name = 'DestinationError';
 }
 

@@ -126,7 +126,7 @@ export function isoTime(seconds: number): string {
 }
 
 /** Nanoseconds since the epoch as RFC 3339 in UTC, with as many decimals as are needed. */
-export function rfc3339(time: Timestamp): string {
+function rfc3339(time: Timestamp): string {
   const fraction = (time % 1_000_000_000n).toString().padStart(9, '0').replace(/0+$/, '');
   const seconds = isoTime(Number(time / 1_000_000_000n)).slice(0, -1);
   return `${seconds}${fraction === '' ? '' : `.${fraction}`}Z`;

@@ -93,7 +93,7 @@ export function orderedDescriptor(descriptor: Descriptor & { readonly data?: str
 }
 
 /** `{ annotations }` with keys sorted, or nothing. */
-export function annotationsMember(annotations: Readonly<Record<string, string>>): {
+function annotationsMember(annotations: Readonly<Record<string, string>>): {
   annotations?: Record<string, string>;
 } {
   const keys = Object.keys(annotations).sort();

@@ -14,7 +14,7 @@ import type { ExportProgress } from './export-progress.ts';
 import type { WrittenImage } from './image-writer.ts';
 
 /** A failed push, with the name that could not be pushed. */
-export class PushError extends Error {
+class PushError extends Error {
   override readonly name = 'PushError';
 }
 

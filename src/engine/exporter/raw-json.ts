@@ -1,5 +1,5 @@
 /** A JSON text that is no object. */
-export class RawJsonError extends Error {
+class RawJsonError extends Error {
   override readonly name = 'RawJsonError';
 }
 

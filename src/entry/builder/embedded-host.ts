@@ -35,7 +35,7 @@ export interface EmbeddedHostOptions {
 }
 
 /** A file that a frontend asked for and that is not there. */
-export class FileNotFoundError extends Error {
+class FileNotFoundError extends Error {
   override readonly name = 'FileNotFoundError';
 }
 

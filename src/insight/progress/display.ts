@@ -29,7 +29,7 @@ export interface Display {
 }
 
 /** The mode that is really used: `auto` follows `BUILDKIT_PROGRESS`, then the terminal. */
-export function chooseMode(
+function chooseMode(
   mode: ProgressMode,
   stream: DisplayStream,
   environment: Readonly<Record<string, string | undefined>>,

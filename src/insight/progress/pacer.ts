@@ -2,8 +2,8 @@ import type { StatusBatch } from './batch.ts';
 import type { Renderer } from './renderer.ts';
 
 /** Milliseconds between prints that messages cause, and after which a tick causes one. */
-export const PRINT_INTERVAL = 100;
-export const TICK_INTERVAL = 150;
+const PRINT_INTERVAL = 100;
+const TICK_INTERVAL = 150;
 
 /** When a renderer prints: at most every 100 ms for messages, and every 150 ms in which none comes. */
 export interface Pacer {

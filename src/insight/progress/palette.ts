@@ -1,5 +1,5 @@
 /** What is coloured: completed lines, canceled ones, failed ones, warnings. */
-export type Role = 'run' | 'cancel' | 'error' | 'warning';
+type Role = 'run' | 'cancel' | 'error' | 'warning';
 
 /** Colours of the terminal display. */
 export interface Palette {

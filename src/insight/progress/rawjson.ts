@@ -98,7 +98,7 @@ function base64(bytes: Uint8Array): string {
 }
 
 /** Nanoseconds since the epoch as RFC 3339 in UTC, with as many decimals as are needed. */
-export function rfc3339(time: Timestamp): string {
+function rfc3339(time: Timestamp): string {
   const seconds = new Date(Number(time / 1_000_000n)).toISOString().slice(0, 19);
   const fraction = (time % 1_000_000_000n).toString().padStart(9, '0').replace(/0+$/, '');
   return `${seconds}${fraction === '' ? '' : `.${fraction}`}Z`;
