@@ -1,14 +1,17 @@
 import { VertexError } from '../../engine/solver/errors.ts';
 import type { SourceInfo, SourceRange } from '../../engine/status/event.ts';
 import { DockerfileError } from '../../plan/dockerfile/error.ts';
-import type { LoadedGraph } from '../../plan/llb/load.ts';
+import type { LoadedGraph, LoadedVertex } from '../../plan/llb/load.ts';
 import type { Range } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { BuildError, type ErrorSource } from './builder.ts';
+import { missingFileHints } from './missing-file.ts';
 
 /** Where errors of a build point to: the Dockerfile, once it was read, and the graphs that were solved. */
 export interface ErrorPlaces {
   readonly dockerfile: SourceInfo | undefined;
   readonly graphs: readonly LoadedGraph[];
+  /** Directories of the client by the name of their source. */
+  readonly localDirs: ReadonlyMap<string, string>;
 }
 
 /** An error of a build with the places in the Dockerfile that it is about; an abort stays what it is. */
@@ -17,23 +20,17 @@ export function buildError(error: unknown, places: ErrorPlaces): unknown {
   // What went wrong first counts, not what then could not be put away.
   if (error instanceof SuppressedError) return buildError(error.suppressed, places);
   const message = error instanceof Error ? error.message : String(error);
-  return new BuildError(message, { cause: error, sources: sourcesOf(error, places), hints: hintsOf(error) });
+  return new BuildError(message, { cause: error, sources: sourcesOf(error, places), hints: hintsOf(error, places) });
 }
 
 function sourcesOf(error: unknown, { dockerfile, graphs }: ErrorPlaces): ErrorSource[] {
   if (error instanceof VertexError) {
-    const { digest } = error.vertex;
-    const graph = graphs.find(candidate => candidate.vertices.some(vertex => vertex.digest === digest));
-    const locations = graph?.vertices.find(vertex => vertex.digest === digest)?.locations ?? [];
-    return locations.flatMap(({ sourceIndex, ranges }) => {
+    const { graph, vertex } = find(error, graphs) ?? {};
+    return (vertex?.locations ?? []).flatMap(({ sourceIndex, ranges }) => {
       const info = graph?.sources[sourceIndex];
       if (!info) return [];
-      return [
-        {
-          info: { filename: info.filename, data: info.data, language: info.language },
-          ranges: ranges.flatMap(rangeOf),
-        },
-      ];
+      const { filename, data, language } = info;
+      return [{ info: { filename, data, language }, ranges: ranges.flatMap(rangeOf) }];
     });
   }
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
@@ -51,12 +48,20 @@ function lines(start: number, end: number): SourceRange {
   return { start: { line: start, character: 0 }, end: { line: end, character: 0 } };
 }
 
-/** What an error's causes have to add for the reader. */
-function hintsOf(error: unknown): string[] {
-  const hints: string[] = [];
-  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
-    if ('hints' in cause && Array.isArray(cause.hints))
-      hints.push(...cause.hints.filter(hint => typeof hint === 'string'));
+/** The vertex that failed, and the graph that it is in. */
+function find(
+  error: VertexError,
+  graphs: readonly LoadedGraph[],
+): { graph: LoadedGraph; vertex: LoadedVertex } | undefined {
+  for (const graph of graphs) {
+    const vertex = graph.vertices.find(({ digest }) => digest === error.vertex.digest);
+    if (vertex) return { graph, vertex };
   }
-  return hints;
+  return undefined;
+}
+
+function hintsOf(error: unknown, { graphs, localDirs }: ErrorPlaces): string[] {
+  if (!(error instanceof VertexError) || error.at !== 'content') return [];
+  const vertex = find(error, graphs)?.vertex;
+  return vertex ? missingFileHints(error.message, vertex, localDirs) : [];
 }

@@ -1,20 +1,23 @@
 import { createExportProgress } from '../../engine/exporter/export-progress.ts';
 import { createExporter, type ExportContext, type Exporter } from '../../engine/exporter/exporter.ts';
 import type { BuildOutput, PlatformResult } from '../../engine/exporter/result.ts';
+import { checkEntitlements } from '../../engine/ops/entitlements.ts';
 import type { OpContext } from '../../engine/ops/op-context.ts';
 import { type Ref, scratch } from '../../engine/ops/ref.ts';
 import { contentsOf } from '../../engine/ops/ref-contents.ts';
+import { messageOf } from '../../engine/solver/errors.ts';
 import type { Job } from '../../engine/solver/solver.ts';
 import { localOp, openLocalContexts } from '../../engine/source/local.ts';
 import { sourceProgress } from '../../engine/source/source-progress.ts';
 import { createSources } from '../../engine/source/sources.ts';
-import type { EventSink, SourceInfo, WarningEvent } from '../../engine/status/event.ts';
+import type { EventSink, WarningEvent } from '../../engine/status/event.ts';
 import { formatWarning, type LintWarning } from '../../plan/dockerfile/lint/linter.ts';
 import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
 import { type LoadedGraph, loadDefinition } from '../../plan/llb/load.ts';
-import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
-import { buildError } from './build-error.ts';
+import type { Definition, ExecOp } from '../../wire/proto/gen/pb/ops_pb.ts';
+import { buildError, type ErrorPlaces } from './build-error.ts';
 import { type ProvenanceRecorder, recordProvenance } from './build-provenance.ts';
+import { BuildError } from './builder.ts';
 import { embeddedHost, newID, shown } from './embedded-host.ts';
 import type { Engine } from './engine.ts';
 import { BuildRequestError, frontendRequest } from './frontend-options.ts';
@@ -22,6 +25,8 @@ import type { BuildRequest, BuildResult } from './request.ts';
 import { secretProvider } from './secrets.ts';
 import { solverEdge } from './solver-graph.ts';
 import { sshAgents } from './ssh-agents.ts';
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /** Runs one build on an engine to its end. See `Builder.build` for what it throws. */
 export async function runEmbeddedBuild(
@@ -31,7 +36,11 @@ export async function runEmbeddedBuild(
   signal: AbortSignal,
 ): Promise<BuildResult> {
   signal.throwIfAborted();
-  const places: { dockerfile: SourceInfo | undefined; graphs: LoadedGraph[] } = { dockerfile: undefined, graphs: [] };
+  const places: Mutable<ErrorPlaces> & { graphs: LoadedGraph[] } = {
+    dockerfile: undefined,
+    graphs: [],
+    localDirs: new Map(),
+  };
   const positions = new Map<string, number>();
   let provenance: ProvenanceRecorder | undefined;
   const placed: EventSink = event => {
@@ -42,6 +51,8 @@ export async function runEmbeddedBuild(
   try {
     await using stack = new AsyncDisposableStack();
     const frontend = stack.use(await frontendRequest(request));
+    places.localDirs = frontend.localDirs;
+    const entitlements = new Set(request.network === 'host' ? [...request.allow, 'network.host'] : request.allow);
     const recorder = recordProvenance(engine, request, frontend.options, places.graphs);
     provenance = recorder;
     const exporters = request.outputs.map(output => createExporter(output, exportContext(engine)));
@@ -73,6 +84,7 @@ export async function runEmbeddedBuild(
     const job = stack.use(engine.solver.openJob({ emit: placed }));
     const load = (definition: Definition) => {
       const graph = loadDefinition(definition);
+      for (const { op } of graph.vertices) if (op.op.case === 'exec') checkLoad(op.op.value, entitlements);
       places.graphs.push(graph);
       return graph;
     };
@@ -86,7 +98,7 @@ export async function runEmbeddedBuild(
       solve: async (definition, inner) => (await job.build(solverEdge(load(definition), context), inner)).result,
       emit: placed,
       platform: engine.platform,
-      entitlements: new Set(request.allow),
+      entitlements,
       now: engine.now,
     };
     const host = embeddedHost({
@@ -120,6 +132,18 @@ export async function runEmbeddedBuild(
   } catch (error) {
     if (signal.aborted || error instanceof BuildRequestError) throw error;
     throw buildError(error, places);
+  }
+}
+
+/** Refuses a graph that asks for what was not allowed, before anything of it runs. */
+function checkLoad(op: ExecOp, entitlements: ReadonlySet<string>): void {
+  try {
+    checkEntitlements(op, entitlements);
+  } catch (cause) {
+    throw new BuildError(`failed to load LLB: ${messageOf(cause)}`, {
+      cause,
+      hints: ['allow it with --allow network.host or --allow security.insecure, as the step asks'],
+    });
   }
 }
 
