@@ -1,7 +1,6 @@
 /** An imported cache as the solver looks it up (cache-keys facts: import; remote-cache facts, section 8). */
-import { digestOf } from '../../wire/oci/digest.ts';
-import type { Cache, ResultSource, StoredResult } from '../solver/cache.ts';
-import type { CacheRecordNode, LayerBlob, RecordResult } from '../solver/record-graph.ts';
+import type { Cache, ResultSource } from '../solver/cache.ts';
+import type { CacheRecordNode, LayerBlob } from '../solver/record-graph.ts';
 import { memoryKeyStore } from './memory-key-store.ts';
 
 export interface ImportOptions<R, L extends LayerBlob> {
@@ -25,8 +24,12 @@ export function importedCache<R, L extends LayerBlob>(options: ImportOptions<R, 
   const keys = memoryKeyStore();
   const byKey = new Map<string, CacheRecordNode<L>>();
   const stacks = new Map<string, readonly L[]>();
-  const ids = keyIds(records);
+  // Ids of roots are their digests, others mean nothing outside.
+  const ids = new Map<CacheRecordNode<L>, string>();
+  for (const [index, record] of records.entries())
+    ids.set(record, record.inputs.length > 0 ? String(index) : record.digest);
   const idOf = (record: CacheRecordNode<L>) => ids.get(record) ?? record.digest;
+  const stackId = stackIds<L>();
 
   for (const record of records) {
     const key = idOf(record);
@@ -37,9 +40,9 @@ export function importedCache<R, L extends LayerBlob>(options: ImportOptions<R, 
       }
     }
     for (const result of record.results) {
-      const stored = storedResult(result);
-      stacks.set(stored.id, result.layers);
-      keys.addResult(key, stored);
+      const resultId = stackId(result.layers);
+      stacks.set(resultId, result.layers);
+      keys.addResult(key, { id: resultId, createdAt: result.createdAt });
     }
   }
 
@@ -69,35 +72,25 @@ export function importedCache<R, L extends LayerBlob>(options: ImportOptions<R, 
   return { id, keys, results, layers: resultId => stacks.get(resultId) };
 }
 
-/** Ids that mean nothing outside, and are the same for the same record. Chains are long, so the walk down is a loop. */
-function keyIds<L extends LayerBlob>(records: readonly CacheRecordNode<L>[]): Map<CacheRecordNode<L>, string> {
-  const ids = new Map<CacheRecordNode<L>, string>();
-  const stack = [...records].reverse();
-  for (let record = stack.at(-1); record !== undefined; record = stack.at(-1)) {
-    const below = ids.has(record) ? [] : record.inputs.flat().filter(input => !ids.has(input.record));
-    if (below.length > 0) {
-      for (const input of below) stack.push(input.record);
-      continue;
+/** A stack of layers with those that stand on it. */
+interface StackNode<L> {
+  readonly id: string;
+  readonly above: Map<L, StackNode<L>>;
+}
+
+/** Gives equal stacks of layers equal ids, which mean nothing outside. */
+function stackIds<L extends LayerBlob>(): (layers: readonly L[]) => string {
+  let count = 0;
+  const bottom: StackNode<L> = { id: '0', above: new Map() };
+  return layers => {
+    let node = bottom;
+    for (const layer of layers) {
+      const next: StackNode<L> = node.above.get(layer) ?? { id: (++count).toString(36), above: new Map() };
+      node.above.set(layer, next);
+      node = next;
     }
-    stack.pop();
-    if (!ids.has(record)) ids.set(record, keyId(record, ids));
-  }
-  return ids;
-}
-
-function keyId<L extends LayerBlob>(
-  { digest, inputs }: CacheRecordNode<L>,
-  ids: ReadonlyMap<CacheRecordNode<L>, string>,
-): string {
-  if (inputs.length === 0) return digest;
-  const names = inputs.map(alternatives =>
-    alternatives.map(({ record, selector }) => `${ids.get(record)} ${selector}`).sort(),
-  );
-  return digestOf(JSON.stringify([digest, names])).slice('sha256:'.length, 'sha256:'.length + 16);
-}
-
-function storedResult<L extends LayerBlob>(result: RecordResult<L>): StoredResult {
-  return { id: digestOf(result.layers.map(layer => layer.digest).join('')), createdAt: result.createdAt };
+    return node.id;
+  };
 }
 
 function isLowerPart(part: readonly LayerBlob[], whole: readonly LayerBlob[]): boolean {

@@ -2,6 +2,7 @@
 import type { Timestamp } from '../status/event.ts';
 import { CacheConfigError } from './cache-config.ts';
 
+const whole = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:\d\d)$/;
 const layout = '2006-01-02T15:04:05Z07:00';
 /** The elements of the layout with what they match, in order. */
 const elements: readonly (readonly [string, RegExp])[] = [
@@ -26,16 +27,8 @@ const elements: readonly (readonly [string, RegExp])[] = [
  * @throws CacheConfigError with Go's text
  */
 export function parseTimestamp(text: string): Timestamp {
-  let rest = text;
-  for (const [element, pattern] of elements) {
-    const [match] = pattern.exec(rest) ?? [];
-    if (match === undefined) {
-      throw new CacheConfigError(`parsing time ${quote(text)} as ${quote(layout)}: ${cannot(rest, element)}`);
-    }
-    rest = rest.slice(match.length);
-  }
-  if (rest !== '') throw new CacheConfigError(`parsing time ${quote(text)}: extra text: ${quote(rest)}`);
-  const [, seconds = '', decimals = '', zone = ''] = /^(.{19})(?:[.,](\d+))?(.*)$/.exec(text) ?? [];
+  const [, seconds, decimals = '', zone = ''] = whole.exec(text) ?? [];
+  if (seconds === undefined) throw notParsed(text);
   const milliseconds = Date.parse(`${seconds}${zone}`);
   if (Number.isNaN(milliseconds)) throw new CacheConfigError(`parsing time ${quote(text)}: ${outOfRange(seconds)}`);
   if (milliseconds < 0) return 0n;
@@ -51,8 +44,18 @@ export function timestampOf(text: string | undefined): Timestamp | undefined {
   }
 }
 
-function cannot(rest: string, element: string): string {
-  return `cannot parse ${quote(rest)} as ${quote(element)}`;
+/** Says where a text stops being a time. */
+function notParsed(text: string): CacheConfigError {
+  let rest = text;
+  for (const [element, pattern] of elements) {
+    const [match] = pattern.exec(rest) ?? [];
+    if (match === undefined) {
+      const cannot = `cannot parse ${quote(rest)} as ${quote(element)}`;
+      return new CacheConfigError(`parsing time ${quote(text)} as ${quote(layout)}: ${cannot}`);
+    }
+    rest = rest.slice(match.length);
+  }
+  return new CacheConfigError(`parsing time ${quote(text)}: extra text: ${quote(rest)}`);
 }
 
 function quote(text: string): string {

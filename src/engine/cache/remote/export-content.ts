@@ -1,4 +1,5 @@
 /** Writes a cache of a manifest and blobs (remote-cache facts, sections 2, 3, 11, 12 and 16). */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Descriptor } from '../../../wire/oci/descriptor.ts';
 import type { Digest } from '../../../wire/oci/digest.ts';
 import { goJson } from '../../../wire/oci/go-json.ts';
@@ -15,7 +16,9 @@ import type { CacheVertex } from './progress.ts';
 import { type ReadSource, readSource } from './read-source.ts';
 
 /** How often a merge is done again because another export came in between. */
-const mergeAttempts = 8;
+const mergeAttempts = 100;
+/** The longest wait before that, in milliseconds. */
+const mergePause = 200;
 /** The part of the limit from which on a cache that grows is spoken of. */
 const warningShare = 0.75;
 
@@ -48,6 +51,7 @@ export async function exportContent(
     const root = await resolve(writer, signal);
     const written = await exportOnce(records, form, merge, root, writer, vertex, signal);
     if (written !== 'overtaken') return written;
+    await delay(Math.random() * mergePause, undefined, { signal });
   }
   throw new RemoteCacheError('other exports to the same place never stop: merge=true cannot keep the records of all');
 }

@@ -101,7 +101,12 @@ export function sourceCacheLayers(
 
   return {
     find: digest => byDigest.get(digest),
-    isAvailable: layer => !lost.has(layer.digest) && (isHere(layer.descriptor) || reader.mayHave(layer.descriptor)),
+    isAvailable(layer) {
+      if (lost.has(layer.digest)) return false;
+      if (isHere(layer.descriptor) || reader.mayHave(layer.descriptor)) return true;
+      lose(layer, 'not found');
+      return false;
+    },
     async result(stack, signal) {
       await Promise.all(stack.map(layer => confirm(layer, signal)));
       const lazy = stack.map(
