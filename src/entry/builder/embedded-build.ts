@@ -1,23 +1,19 @@
 import { createExportProgress } from '../../engine/exporter/export-progress.ts';
 import { createExporter, type ExportContext, type Exporter } from '../../engine/exporter/exporter.ts';
 import type { BuildOutput, PlatformResult } from '../../engine/exporter/result.ts';
-import { checkEntitlements } from '../../engine/ops/entitlements.ts';
 import type { OpContext } from '../../engine/ops/op-context.ts';
 import { type Ref, scratch } from '../../engine/ops/ref.ts';
 import { contentsOf } from '../../engine/ops/ref-contents.ts';
-import { messageOf } from '../../engine/solver/errors.ts';
 import type { Job } from '../../engine/solver/solver.ts';
 import { localOp, openLocalContexts } from '../../engine/source/local.ts';
 import { sourceProgress } from '../../engine/source/source-progress.ts';
-import { createSources } from '../../engine/source/sources.ts';
 import type { EventSink, WarningEvent } from '../../engine/status/event.ts';
 import { formatWarning, type LintWarning } from '../../plan/dockerfile/lint/linter.ts';
 import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
-import { type LoadedGraph, loadDefinition } from '../../plan/llb/load.ts';
-import type { Definition, ExecOp } from '../../wire/proto/gen/pb/ops_pb.ts';
+import type { LoadedGraph } from '../../plan/llb/load.ts';
 import { buildError, type ErrorPlaces } from './build-error.ts';
 import { type ProvenanceRecorder, recordProvenance } from './build-provenance.ts';
-import { BuildError } from './builder.ts';
+import { openBuildScope } from './build-scope.ts';
 import { embeddedHost, newID, shown } from './embedded-host.ts';
 import type { Engine } from './engine.ts';
 import { BuildRequestError, frontendRequest } from './frontend-options.ts';
@@ -60,19 +56,15 @@ export async function runEmbeddedBuild(
     const session = newID();
     const secrets = secretProvider(request.secrets, process.env);
     const ssh = stack.use(sshAgents(request.ssh, process.env));
-    const sources = stack.use(
-      createSources({
-        root: engine.root,
-        database: engine.database,
-        content: engine.content,
-        images: engine.images,
-        layers: engine.layers,
+    const { job, context, sources, load } = stack.use(
+      openBuildScope(engine, {
+        emit: placed,
         registry: engine.registry,
         ociLayouts: frontend.ociLayouts,
         secrets,
         ssh,
-        emit: placed,
-        now: engine.now,
+        entitlements,
+        onLoad: graph => void places.graphs.push(graph),
         local: source =>
           localOp(
             source,
@@ -81,26 +73,6 @@ export async function runEmbeddedBuild(
           ),
       }),
     );
-    const job = stack.use(engine.solver.openJob({ emit: placed }));
-    const load = (definition: Definition) => {
-      const graph = loadDefinition(definition);
-      for (const { op } of graph.vertices) if (op.op.case === 'exec') checkLoad(op.op.value, entitlements);
-      places.graphs.push(graph);
-      return graph;
-    };
-    const context: OpContext = {
-      layers: engine.layers,
-      sources,
-      runtime: engine.runtime,
-      cacheMounts: engine.cacheMounts,
-      secrets,
-      ssh,
-      solve: async (definition, inner) => (await job.build(solverEdge(load(definition), context), inner)).result,
-      emit: placed,
-      platform: engine.platform,
-      entitlements,
-      now: engine.now,
-    };
     const host = embeddedHost({
       sessionID: session,
       platforms: [engine.platform],
@@ -132,18 +104,6 @@ export async function runEmbeddedBuild(
   } catch (error) {
     if (signal.aborted || error instanceof BuildRequestError) throw error;
     throw buildError(error, places);
-  }
-}
-
-/** Refuses a graph that asks for what was not allowed, before anything of it runs. */
-function checkLoad(op: ExecOp, entitlements: ReadonlySet<string>): void {
-  try {
-    checkEntitlements(op, entitlements);
-  } catch (cause) {
-    throw new BuildError(`failed to load LLB: ${messageOf(cause)}`, {
-      cause,
-      hints: ['allow it with --allow network.host or --allow security.insecure, as the step asks'],
-    });
   }
 }
 

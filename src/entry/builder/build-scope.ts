@@ -1,0 +1,93 @@
+import { checkEntitlements } from '../../engine/ops/entitlements.ts';
+import type { OpContext, SecretProvider, SourceRequest, SshProvider } from '../../engine/ops/op-context.ts';
+import type { Ref } from '../../engine/ops/ref.ts';
+import { messageOf } from '../../engine/solver/errors.ts';
+import type { Op } from '../../engine/solver/op.ts';
+import type { Job } from '../../engine/solver/solver.ts';
+import { createSources, type Sources } from '../../engine/source/sources.ts';
+import type { EventSink } from '../../engine/status/event.ts';
+import { type LoadedGraph, loadDefinition } from '../../plan/llb/load.ts';
+import type { Definition, ExecOp } from '../../wire/proto/gen/pb/ops_pb.ts';
+import type { RegistryClient } from '../../wire/registry/client.ts';
+import { BuildError } from './builder.ts';
+import type { Engine } from './engine.ts';
+import { solverEdge } from './solver-graph.ts';
+
+/** What a build brings to its engine: what belongs to the one who asked for it. */
+export interface BuildScopeOptions {
+  readonly emit: EventSink;
+  /** Directories of OCI layouts, by the id that the build's ops name them with. */
+  readonly ociLayouts: ReadonlyMap<string, string>;
+  readonly registry: RegistryClient;
+  readonly secrets: SecretProvider;
+  readonly ssh: SshProvider;
+  /** Opens `local://` sources. */
+  readonly local: (request: SourceRequest) => Op<Ref>;
+  readonly entitlements: ReadonlySet<string>;
+  /** Sees each graph that is loaded. */
+  readonly onLoad: (graph: LoadedGraph) => void;
+}
+
+/** One build on an engine. Its results are there until it is disposed. */
+export interface BuildScope extends AsyncDisposable {
+  readonly job: Job<Ref>;
+  readonly sources: Sources;
+  readonly context: OpContext;
+  /** Reads a graph. @throws DefinitionError, and BuildError for one that asks for what was not allowed. */
+  load(definition: Definition): LoadedGraph;
+}
+
+/** Opens a build on an engine. */
+export function openBuildScope(engine: Engine, options: BuildScopeOptions): BuildScope {
+  const { emit, secrets, ssh, entitlements } = options;
+  const stack = new AsyncDisposableStack();
+  const sources = stack.use(
+    createSources({
+      root: engine.root,
+      database: engine.database,
+      content: engine.content,
+      images: engine.images,
+      layers: engine.layers,
+      registry: options.registry,
+      ociLayouts: options.ociLayouts,
+      secrets,
+      ssh,
+      emit,
+      now: engine.now,
+      local: options.local,
+    }),
+  );
+  const job = stack.use(engine.solver.openJob({ emit }));
+  const load = (definition: Definition) => {
+    const graph = loadDefinition(definition);
+    for (const { op } of graph.vertices) if (op.op.case === 'exec') checkLoad(op.op.value, entitlements);
+    options.onLoad(graph);
+    return graph;
+  };
+  const context: OpContext = {
+    layers: engine.layers,
+    sources,
+    runtime: engine.runtime,
+    cacheMounts: engine.cacheMounts,
+    secrets,
+    ssh,
+    solve: async (definition, signal) => (await job.build(solverEdge(load(definition), context), signal)).result,
+    emit,
+    platform: engine.platform,
+    entitlements,
+    now: engine.now,
+  };
+  return { job, sources, context, load, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+/** Refuses a graph that asks for what was not allowed, before anything of it runs. */
+function checkLoad(op: ExecOp, entitlements: ReadonlySet<string>): void {
+  try {
+    checkEntitlements(op, entitlements);
+  } catch (cause) {
+    throw new BuildError(`failed to load LLB: ${messageOf(cause)}`, {
+      cause,
+      hints: ['allow it with --allow network.host or --allow security.insecure, as the step asks'],
+    });
+  }
+}
