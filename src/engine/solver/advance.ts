@@ -167,7 +167,7 @@ function load<R>(scheduler: Scheduler<R>, edge: EdgeState<R>): void {
       complete(edge, value, [record.key]);
     },
     // An unusable result is no failure of the step: the next one is tried, or the step runs.
-    failed: () => giveUpRecord(edge, record),
+    failed: error => giveUpRecord(edge, record, error),
   });
 }
 
@@ -201,6 +201,10 @@ function save<R>(edge: EdgeState<R>, ran: Ran<R>): void {
     cache: local.id,
     ...(id === undefined ? {} : { record: id }),
     createdAt: ran.at,
+    ...(edge.vertex.vertex.ignoreCache ? { forced: true } : {}),
+    ...(edge.failedRecords.length === 0
+      ? {}
+      : { unusable: edge.failedRecords.map(({ record, reason }) => ({ cache: record.cache.id, reason })) }),
   });
   // What is above a step that was forced to run must not match through it by definition.
   if (!edge.vertex.vertex.ignoreCache) edge.keys.push(...keys);

@@ -52,6 +52,12 @@ export interface InputState<R> {
   contentKey: CacheKey<R> | undefined;
 }
 
+/** A result that could not be loaded, and why. */
+export interface FailedRecord<R> {
+  readonly record: CacheRecord<R>;
+  readonly reason: string;
+}
+
 interface EdgeResult<R> {
   readonly value: R;
   /** The keys that it is known by. */
@@ -78,7 +84,7 @@ export interface EdgeState<R> {
   readonly matched: string[];
   /** Results that may be loaded, and those that could not be. */
   records: readonly CacheRecord<R>[];
-  readonly failedRecords: CacheRecord<R>[];
+  readonly failedRecords: FailedRecord<R>[];
   /** Some input leads to no key and never will. */
   noMatch: boolean;
 

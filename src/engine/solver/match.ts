@@ -1,5 +1,6 @@
 /** What an edge learns from its inputs: candidates, matches, and so its own phase. */
 import { depOf, type EdgeState, edgeOf, type InputState, inputsOf, knownLinks, linksOf, Phase } from './edge.ts';
+import { messageOf } from './errors.ts';
 import { type CacheKey, type CacheRecord, contentOutput, type KeyLink, rootKey } from './key.ts';
 import { findRecords, findRoot, findTargets } from './lookup.ts';
 import type { ContentKey } from './op.ts';
@@ -9,8 +10,8 @@ function isSame<R>(a: CacheRecord<R>, b: CacheRecord<R>): boolean {
 }
 
 /** Records whose loading failed are not tried again. */
-export function giveUpRecord<R>(edge: EdgeState<R>, record: CacheRecord<R>): void {
-  edge.failedRecords.push(record);
+export function giveUpRecord<R>(edge: EdgeState<R>, record: CacheRecord<R>, error: unknown): void {
+  edge.failedRecords.push({ record, reason: messageOf(error) });
   edge.records = edge.records.filter(other => !isSame(other, record));
 }
 
@@ -32,7 +33,7 @@ function found<R>(edge: EdgeState<R>, key: CacheKey<R>): void {
   key.records = findRecords(edge.vertex.caches, key);
   edge.keys.push(key);
   if (key.records.length === 0) return;
-  const known = [...edge.records, ...edge.failedRecords];
+  const known = [...edge.records, ...edge.failedRecords.map(({ record }) => record)];
   edge.records = [...edge.records, ...key.records.filter(record => !known.some(other => isSame(other, record)))];
 }
 

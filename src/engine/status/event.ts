@@ -108,9 +108,38 @@ export interface OutcomeEvent {
   readonly createdAt?: Timestamp;
   /** The vertex that this one was found equal to, if it was merged. */
   readonly mergedInto?: string;
+  /** It ran because nothing was looked up for it (`--no-cache`). */
+  readonly forced?: true;
+  /** Results that were found for it but could not be used. */
+  readonly unusable?: readonly UnusableResult[];
 }
 
-export type BuildEvent = VertexEvent | StatusEvent | LogEvent | WarningEvent | KeyEvent | OutcomeEvent;
+/** A result that was found and could not be loaded, and why. */
+export interface UnusableResult {
+  readonly cache: string;
+  readonly reason: string;
+}
+
+/** A vertex that an instruction of the Dockerfile became. */
+export interface PlannedStep {
+  readonly digest: string;
+  /** The name of the stage, or `stage-<i>`; empty for an only stage. */
+  readonly stage: string;
+  /** Lines of the instruction, counted from 1. */
+  readonly lines: { readonly start: number; readonly end: number };
+  /** The instruction as written, continuation lines joined. */
+  readonly text: string;
+}
+
+/** What a Dockerfile was planned into; one event for a build, before its steps. */
+export interface PlanEvent {
+  readonly kind: 'plan';
+  readonly dockerfile: SourceInfo;
+  /** The steps of each platform that is built for, in the order in which they were planned. */
+  readonly platforms: readonly { readonly id: string; readonly steps: readonly PlannedStep[] }[];
+}
+
+export type BuildEvent = VertexEvent | StatusEvent | LogEvent | WarningEvent | KeyEvent | OutcomeEvent | PlanEvent;
 
 /** Takes events in the order in which they happened. */
 export type EventSink = (event: BuildEvent) => void;

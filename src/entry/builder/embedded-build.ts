@@ -7,7 +7,7 @@ import { contentsOf } from '../../engine/ops/ref-contents.ts';
 import type { Job } from '../../engine/solver/solver.ts';
 import { localOp, openLocalContexts } from '../../engine/source/local.ts';
 import { sourceProgress } from '../../engine/source/source-progress.ts';
-import type { EventSink, WarningEvent } from '../../engine/status/event.ts';
+import type { EventSink, PlanEvent, WarningEvent } from '../../engine/status/event.ts';
 import { formatWarning, type LintWarning } from '../../plan/dockerfile/lint/linter.ts';
 import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
 import type { LoadedGraph } from '../../plan/llb/load.ts';
@@ -90,6 +90,7 @@ export async function runEmbeddedBuild(
     });
     const plan = await planDockerfile(host, frontend.options, signal);
     notePositions(plan, positions);
+    placed(planEvent(plan));
     for (const warning of plan.warnings) placed(warningEvent(warning, plan));
     const graphs = new Map<PlatformPlan, LoadedGraph>();
     for (const platform of plan.platforms) {
@@ -121,6 +122,15 @@ function warningEvent(warning: LintWarning, { dockerfile }: DockerfilePlan): War
     ...(lines === undefined
       ? {}
       : { ranges: [{ start: { line: lines.start, character: 0 }, end: { line: lines.end, character: 0 } }] }),
+  };
+}
+
+/** What the Dockerfile became, for those who explain a build later. */
+function planEvent({ dockerfile: { filename, data }, platforms }: DockerfilePlan): PlanEvent {
+  return {
+    kind: 'plan',
+    dockerfile: { filename, data, language: 'Dockerfile' },
+    platforms: platforms.map(({ id, steps }) => ({ id, steps })),
   };
 }
 
