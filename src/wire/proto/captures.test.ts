@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createRegistry, equals, fromBinary, type Message, toBinary } from '@bufbuild/protobuf';
+import { createRegistry, equals, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { captureNames, readCapture } from './capture-fixture.ts';
 import { file_containerd_content } from './gen/containerd/content_pb.ts';
 import { file_control_control } from './gen/control/control_pb.ts';
@@ -21,7 +21,7 @@ const registry = createRegistry(
 );
 
 /** Go writes the member of a oneof after all other fields, so these need not come in the order of their numbers. */
-function hasSetOneof(message: Message): boolean {
+function hasSetOneof(message: object): boolean {
   return Object.values(message).some(value => {
     if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return false;
     if ('case' in value && value.case !== undefined) return true;
