@@ -16,8 +16,14 @@ export function openEmbeddedBuilder(options: EngineOptions = {}): Builder {
   return {
     async build(request: BuildRequest, emit: EventSink, signal: AbortSignal): Promise<BuildResult> {
       engine ??= import('./engine.ts').then(async ({ openEngine }) => stack.use(await openEngine(options, signal)));
-      const { runEmbeddedBuild } = await import('./embedded-build.ts');
-      return runEmbeddedBuild(await engine, request, emit, signal);
+      const [{ runEmbeddedBuild }, { recordBuild }] = await Promise.all([
+        import('./embedded-build.ts'),
+        import('./record-build.ts'),
+      ]);
+      const opened = await engine;
+      return recordBuild(opened, request, emit, signal, recorded =>
+        runEmbeddedBuild(opened, request, recorded, signal),
+      );
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };

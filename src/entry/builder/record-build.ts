@@ -1,0 +1,130 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { sqliteKeyStore } from '../../engine/cache/sqlite-key-store.ts';
+import { redactUrl } from '../../engine/source/source-key.ts';
+import type { EventSink } from '../../engine/status/event.ts';
+import type { BuildOptions, BuildStart } from '../../insight/history/build-record.ts';
+import { openHistory } from '../../insight/history/history-store.ts';
+import { buildRecorder } from '../../insight/history/recorder.ts';
+import type { Engine } from './engine.ts';
+import type { BuildRequest, BuildResult, CacheRequest } from './request.ts';
+
+/**
+ * Runs a build and keeps what happened in the history of its root. That the history cannot be written is no reason for a
+ * build to fail: it is said in a warning of the process.
+ */
+export async function recordBuild(
+  engine: Pick<Engine, 'database' | 'now'>,
+  request: BuildRequest,
+  emit: EventSink,
+  signal: AbortSignal,
+  run: (emit: EventSink) => Promise<BuildResult>,
+): Promise<BuildResult> {
+  const startedAt = engine.now();
+  const recorder = buildRecorder(startedAt);
+  const history = openHistory(engine.database);
+  const running = history.begin(startOf(request, Number(startedAt / 1_000_000n)));
+  const finish = (how: { readonly error: unknown } | { readonly result: BuildResult }) => {
+    const { steps, logs, counts, dockerfile, parts } = recorder.record();
+    const duration = Number((engine.now() - startedAt) / 1000n) / 1000;
+    engine.database.transaction(() => {
+      const keys = sqliteKeyStore(engine.database);
+      for (const [digest, list] of parts) keys.saveParts(digest, list);
+      const end = {
+        duration,
+        counts,
+        ...(dockerfile === undefined ? {} : { dockerfileText: history.saveText(dockerfile) }),
+      };
+      if ('result' in how) running.finish({ status: 'done', ...end, response: how.result.response }, steps, logs);
+      else if (signal.aborted) running.finish({ status: 'cancelled', ...end }, steps, logs);
+      else running.finish({ status: 'failed', ...end, error: textOf(how.error) }, steps, logs);
+    });
+  };
+  const recorded: EventSink = event => {
+    recorder.sink(event);
+    emit(event);
+  };
+  let result: BuildResult;
+  try {
+    result = await run(recorded);
+  } catch (error) {
+    guarded(() => finish({ error }));
+    throw error;
+  }
+  guarded(() => finish({ result }));
+  return result;
+}
+
+function guarded(write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    process.emitWarning(`this build is not in the history: ${textOf(error)}`);
+  }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** What is kept of a request. Values of secrets are not in it; credentials in URLs and in attributes are left out. */
+function startOf(request: BuildRequest, startedAt: number): BuildStart {
+  const { context } = request;
+  return {
+    id: randomBytes(8).toString('hex'),
+    startedAt,
+    context: context.kind === 'directory' ? context.dir : context.kind === 'remote' ? redactUrl(context.url) : '-',
+    dockerfile: dockerfileOf(request),
+    options: optionsOf(request),
+  };
+}
+
+function dockerfileOf({ dockerfile }: BuildRequest): string {
+  if (dockerfile.kind === 'text') return '-';
+  return dockerfile.kind === 'file' ? join(dockerfile.dir, dockerfile.filename) : dockerfile.filename;
+}
+
+function optionsOf(request: BuildRequest): BuildOptions {
+  const { target, noCache, network } = request;
+  return {
+    ...(target === undefined ? {} : { target }),
+    ...some('buildArgs', Object.fromEntries([...request.buildArgs].map(([name, value]) => [name, redactUrl(value)]))),
+    ...some('labels', Object.fromEntries(request.labels)),
+    ...some('platforms', request.platforms),
+    ...some('tags', request.tags),
+    ...some(
+      'outputs',
+      request.outputs.map(({ type, dest }) => (dest === undefined ? type : `${type} ${dest}`)),
+    ),
+    ...(noCache === 'all' || noCache.length > 0 ? { noCache } : {}),
+    ...(request.pull ? { pull: true } : {}),
+    ...(network === undefined ? {} : { network }),
+    ...some('addHosts', request.addHosts),
+    ...some(
+      'namedContexts',
+      Object.fromEntries([...request.namedContexts].map(([name, value]) => [name, redactUrl(value)])),
+    ),
+    ...some(
+      'secrets',
+      request.secrets.map(({ id }) => id),
+    ),
+    ...some(
+      'ssh',
+      request.ssh.map(({ id }) => id),
+    ),
+    ...some('cacheFrom', request.cacheFrom.map(cacheText)),
+    ...some('cacheTo', request.cacheTo.map(cacheText)),
+  };
+}
+
+/** A member that is left out when it is empty. */
+function some<Name extends string, Value extends object>(name: Name, value: Value): { [Key in Name]?: Value } {
+  return Object.keys(value).length === 0 ? {} : ({ [name]: value } as { [Key in Name]?: Value });
+}
+
+const CREDENTIAL = /secret|token|password|key|credential/i;
+
+function cacheText({ type, attributes }: CacheRequest): string {
+  const members = Object.entries(attributes).filter(([name]) => !CREDENTIAL.test(name));
+  return [`type=${type}`, ...members.map(([name, value]) => `${name}=${redactUrl(value)}`)].join(',');
+}
