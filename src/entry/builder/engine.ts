@@ -8,10 +8,10 @@ import { type CacheMountStore, openCacheMounts } from '../../engine/ops/exec/cac
 import type { Ref } from '../../engine/ops/ref.ts';
 import { createSolver, type Solver } from '../../engine/solver/solver.ts';
 import type { Timestamp } from '../../engine/status/event.ts';
-import { loadBuildkitdConfig } from '../../host/config/buildkitd-toml.ts';
+import { type BuildkitdConfig, loadBuildkitdConfig } from '../../host/config/buildkitd-toml.ts';
 import { credentialsFor, loadDockerConfig } from '../../host/config/docker-config.ts';
 import { outcropRoot, runtimeDirectory } from '../../host/config/paths.ts';
-import { createRuntime, type Runtime } from '../../host/runtime/runtime.ts';
+import { createRuntime, type Runtime, type RuntimeOptions } from '../../host/runtime/runtime.ts';
 import { type ContentStore, openContentStore } from '../../store/content/content-store.ts';
 import { type ImageStore, openImageStore } from '../../store/content/images.ts';
 import { type Database, openDatabase } from '../../store/database.ts';
@@ -19,7 +19,7 @@ import { shareStore } from '../../store/lock.ts';
 import { type LayerStore, openLayerStore } from '../../store/snapshot/layer-store.ts';
 import type { Platform } from '../../wire/oci/descriptor.ts';
 import { hostPlatform, normalizePlatform } from '../../wire/oci/platform.ts';
-import { createRegistryClient, type RegistryClient } from '../../wire/registry/client.ts';
+import { createRegistryClient, type RegistryClient, type RegistryOptions } from '../../wire/registry/client.ts';
 import { resolveBuildOp } from './solver-graph.ts';
 
 export interface EngineOptions {
@@ -27,6 +27,9 @@ export interface EngineOptions {
   readonly root?: string;
   /** Steps that run at the same time; the number of cores unless given. */
   readonly parallelism?: number;
+  /** How registries are reached; by default what `buildkitd.toml` says. */
+  readonly registries?: BuildkitdConfig;
+  readonly runtime?: Omit<RuntimeOptions, 'stateDir'>;
 }
 
 /** Everything that builds of one root share. */
@@ -38,7 +41,10 @@ export interface Engine extends AsyncDisposable {
   readonly images: ImageStore;
   readonly layers: LayerStore;
   readonly layerBlobs: LayerBlobSource;
+  /** With the credentials of this machine. */
   readonly registry: RegistryClient;
+  /** A client for someone else's credentials; whoever opens it disposes it. */
+  readonly openRegistry: (credentials: RegistryOptions['credentials']) => RegistryClient;
   readonly runtime: Runtime;
   readonly cacheMounts: CacheMountStore;
   readonly solver: Solver<Ref>;
@@ -59,8 +65,12 @@ export async function openEngine(options: EngineOptions, signal: AbortSignal): P
   const database = stack.use(openDatabase(root));
   const layers = stack.use(openLayerStore({ root, content, database, now }));
   stack.use(await shareStore(root, () => layers.sweep(), signal));
-  const registry = stack.use(await openRegistry());
-  const runtime = stack.use(createRuntime({ stateDir: runtimeDirectory() }));
+  const registries = options.registries ?? (await loadBuildkitdConfig(process.env));
+  const openRegistry: Engine['openRegistry'] = credentials => registryClient(registries, credentials);
+  const registry = stack.use(
+    openRegistry(async (host, inner) => credentialsFor(await loadDockerConfig(process.env), host, inner)),
+  );
+  const runtime = stack.use(createRuntime({ ...options.runtime, stateDir: runtimeDirectory() }));
   const solver = createSolver<Ref>({
     resolveOp: resolveBuildOp,
     cache: { id: 'local', keys: sqliteKeyStore(database), results: snapshotResults(layers) },
@@ -77,6 +87,7 @@ export async function openEngine(options: EngineOptions, signal: AbortSignal): P
     layers,
     layerBlobs: layerBlobSource(layers),
     registry,
+    openRegistry,
     runtime,
     cacheMounts: openCacheMounts(join(root, 'cache-mounts')),
     solver,
@@ -93,11 +104,13 @@ function wallClock(): () => Timestamp {
 }
 
 /** A client with the registries of the configuration; credentials are looked up when a registry asks for them. */
-async function openRegistry(): Promise<RegistryClient> {
-  const { registries, maxRegistryConcurrency } = await loadBuildkitdConfig(process.env);
+function registryClient(
+  { registries, maxRegistryConcurrency }: BuildkitdConfig,
+  credentials: RegistryOptions['credentials'],
+): RegistryClient {
   return createRegistryClient({
     hosts: registries,
-    credentials: async (host, signal) => credentialsFor(await loadDockerConfig(process.env), host, signal),
+    ...(credentials === undefined ? {} : { credentials }),
     ...(maxRegistryConcurrency === undefined ? {} : { maxConcurrency: maxRegistryConcurrency }),
   });
 }

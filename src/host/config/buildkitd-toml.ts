@@ -64,17 +64,7 @@ export async function loadBuildkitdConfig(env: NodeJS.ProcessEnv): Promise<Build
  * @throws BuildkitdConfigError
  */
 export async function parseBuildkitdConfig(text: string, source: string): Promise<BuildkitdConfig> {
-  const { parse } = await import('smol-toml');
-  const fail = (what: string, cause?: unknown) =>
-    new BuildkitdConfigError(`failed to parse config: ${source}: ${what}`, cause === undefined ? {} : { cause });
-  let toml: unknown;
-  try {
-    toml = parse(text);
-  } catch (cause) {
-    throw fail((cause as Error).message.split('\n')[0] ?? '', cause);
-  }
-  const read = reader(fail);
-  const root = read.table(toml, '');
+  const { root, read, fail } = await openBuildkitdToml(text, source);
   const registries = new Map<string, RegistryHostConfig>();
   for (const [host, value] of Object.entries(read.table(root['registry'], 'registry'))) {
     const where = `registry."${host}"`;
@@ -91,6 +81,29 @@ export async function parseBuildkitdConfig(text: string, source: string): Promis
   const limit = read.table(root['system'], 'system')['maxRegistryConcurrency'];
   if (limit !== undefined && typeof limit !== 'number') throw fail('system.maxRegistryConcurrency must be a number');
   return { registries, ...(limit === undefined || limit <= 0 ? {} : { maxRegistryConcurrency: limit }) };
+}
+
+/** A `buildkitd.toml` with what reads its values. */
+export interface BuildkitdToml {
+  readonly root: Readonly<Record<string, unknown>>;
+  /** Each throws BuildkitdConfigError for a value of another type; a missing one is empty. */
+  readonly read: ReturnType<typeof reader>;
+  readonly fail: (what: string, cause?: unknown) => Error;
+}
+
+/** Parses a `buildkitd.toml`. @throws BuildkitdConfigError */
+export async function openBuildkitdToml(text: string, source: string): Promise<BuildkitdToml> {
+  const { parse } = await import('smol-toml');
+  const fail = (what: string, cause?: unknown) =>
+    new BuildkitdConfigError(`failed to parse config: ${source}: ${what}`, cause === undefined ? {} : { cause });
+  let toml: unknown;
+  try {
+    toml = parse(text);
+  } catch (cause) {
+    throw fail((cause as Error).message.split('\n')[0] ?? '', cause);
+  }
+  const read = reader(fail);
+  return { root: read.table(toml, ''), read, fail };
 }
 
 function reader(fail: (what: string) => Error) {
