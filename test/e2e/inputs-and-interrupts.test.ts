@@ -207,7 +207,7 @@ for (const [name, code] of [
     const ended = await running;
     assert.equal(ended.code, code, ended.stderr);
     if (name !== 'SIGKILL') assert.deepEqual(steps(), []);
-    writeFileSync(join(context, 'Dockerfile'), 'FROM base\nRUN echo kept > /kept\nRUN cat /kept\n');
+    writeFileSync(join(context, 'Dockerfile'), `FROM base\nRUN echo kept > /kept\nRUN cat /kept; echo after ${name}\n`);
     const next = await outcrop(['build', '--progress=rawjson', ...base, context], { root, env });
     assert.equal(next.code, 0, next.stderr);
     const kept = stepsOf(next.stderr).find(step => step.name.includes('echo kept'));
