@@ -1,3 +1,4 @@
+import { dockerEngine } from '../../engine/exporter/docker-engine.ts';
 import { createExportProgress } from '../../engine/exporter/export-progress.ts';
 import { createExporter, type ExportContext, type Exporter } from '../../engine/exporter/exporter.ts';
 import type { BuildOutput, PlatformResult } from '../../engine/exporter/result.ts';
@@ -192,7 +193,7 @@ function exportContext(engine: Engine): ExportContext {
       const { tree } = await contentsOf(ref, engine.layers, signal);
       return { tree, async [Symbol.asyncDispose]() {} };
     },
-    loadIntoEngine: undefined,
+    loadIntoEngine: dockerEngine(process.env),
     now: engine.now,
   };
 }

@@ -1,7 +1,9 @@
 import type { EventSink } from '../../engine/status/event.ts';
 import { enterPrivateMountNamespace, inPrivateMountNamespace } from '../../host/system/namespace.ts';
 import type { Builder } from './builder.ts';
-import type { EngineOptions } from './engine.ts';
+import { runEmbeddedBuild } from './embedded-build.ts';
+import { type Engine, type EngineOptions, openEngine } from './engine.ts';
+import { recordBuild } from './record-build.ts';
 import type { BuildRequest, BuildResult } from './request.ts';
 
 /**
@@ -12,14 +14,10 @@ import type { BuildRequest, BuildResult } from './request.ts';
 export function openEmbeddedBuilder(options: EngineOptions = {}): Builder {
   if (!inPrivateMountNamespace()) enterPrivateMountNamespace();
   const stack = new AsyncDisposableStack();
-  let engine: Promise<import('./engine.ts').Engine> | undefined;
+  let engine: Promise<Engine> | undefined;
   return {
     async build(request: BuildRequest, emit: EventSink, signal: AbortSignal): Promise<BuildResult> {
-      engine ??= import('./engine.ts').then(async ({ openEngine }) => stack.use(await openEngine(options, signal)));
-      const [{ runEmbeddedBuild }, { recordBuild }] = await Promise.all([
-        import('./embedded-build.ts'),
-        import('./record-build.ts'),
-      ]);
+      engine ??= openEngine(options, signal).then(opened => stack.use(opened));
       const opened = await engine;
       return recordBuild(opened, request, emit, signal, recorded =>
         runEmbeddedBuild(opened, request, recorded, signal),
