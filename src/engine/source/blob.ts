@@ -6,16 +6,15 @@ import { type Ref, snapshotRef } from '../ops/ref.ts';
 import type { Op } from '../solver/op.ts';
 import { type BlobIdentifier, blobKey, parseBlobSource } from './blob-key.ts';
 import { writeFileLayer } from './file-layer.ts';
-import { layoutDirectory } from './image.ts';
 import type { SourceLayers } from './layer-port.ts';
-import { openLayoutBlob } from './oci-layout.ts';
+import type { OciLayouts } from './oci-layout.ts';
 import { SourceError, sourceCacheMap } from './source-key.ts';
 import type { SourceProgress } from './source-progress.ts';
 
 /** What blob sources need. */
 export interface BlobSourceOptions {
   readonly registry: RegistryClient;
-  readonly ociLayouts: ReadonlyMap<string, string>;
+  readonly ociLayouts: OciLayouts;
   readonly layers: SourceLayers;
 }
 
@@ -52,7 +51,7 @@ async function openBlob(
   id: BlobIdentifier,
   signal: AbortSignal,
 ): Promise<{ readonly bytes: AsyncIterable<Uint8Array>; readonly size: number }> {
-  if (store !== undefined) return openLayoutBlob(layoutDirectory(options.ociLayouts, store), id.digest, signal);
+  if (store !== undefined) return options.ociLayouts.openBlob(store, id.digest, signal);
   const size = await options.registry.blobSize(id.reference, id.digest, signal);
   const descriptor = { mediaType: 'application/octet-stream', digest: id.digest, size };
   return { bytes: options.registry.blob(id.reference, descriptor, { verify: false }, signal), size };

@@ -68,7 +68,7 @@ export function readGitSource(identifier: string, attrs: Readonly<Record<string,
  * Finds out which commit is meant, asking the remote unless it is named by its id.
  * @throws SourceError
  */
-async function resolveGit(
+export async function resolveGit(
   id: GitIdentifier,
   options: GitSourceOptions,
   progress: SourceProgress,

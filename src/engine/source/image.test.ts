@@ -17,7 +17,7 @@ import { parseReference } from '../../wire/oci/reference.ts';
 import { createRegistryClient, type RegistryClient } from '../../wire/registry/client.ts';
 import { RegistryError } from '../../wire/registry/registry-error.ts';
 import type { BuildEvent } from '../status/event.ts';
-import { parseOciLayoutReference, resolveOciLayout } from './oci-layout.ts';
+import { directoryLayouts, parseOciLayoutReference, resolveOciLayout } from './oci-layout.ts';
 import type { ResolveMode } from './registry-images.ts';
 import { createSources, type Sources } from './sources.ts';
 
@@ -66,7 +66,7 @@ function renew(): void {
     images,
     layers,
     registry,
-    ociLayouts: new Map([['store', LAYOUT]]),
+    ociLayouts: directoryLayouts(new Map([['store', LAYOUT]])),
     secrets: { get: async () => undefined },
     ssh: { socket: async () => undefined },
     emit: event => events.push(event),

@@ -5,7 +5,7 @@ import type { Op } from '../solver/op.ts';
 import { type ResolvedImage, resolveImage } from './image-content.ts';
 import { imageKeys } from './image-key.ts';
 import type { LazyLayer, SourceLayers } from './layer-port.ts';
-import { openOciLayout } from './oci-layout.ts';
+import type { OciLayouts } from './oci-layout.ts';
 import { type ImageRoot, parseResolveMode, type RegistryImages } from './registry-images.ts';
 import { SourceError, type SourceKey, sourceCacheMap } from './source-key.ts';
 import type { SourceProgress } from './source-progress.ts';
@@ -13,8 +13,8 @@ import type { SourceProgress } from './source-progress.ts';
 /** What image sources need. */
 export interface ImageSourceOptions {
   readonly images: RegistryImages;
-  /** Directories of OCI layouts by the id that `oci.store` names them with. */
-  readonly ociLayouts: ReadonlyMap<string, string>;
+  /** By the id that `oci.store` names them with. */
+  readonly ociLayouts: OciLayouts;
   readonly layers: SourceLayers;
 }
 
@@ -52,22 +52,14 @@ export function ociLayoutOp(request: SourceRequest, options: ImageSourceOptions,
  * @param store the id of the layout; without one, the repository's path stands for it, as in BuildKit
  */
 export async function openStore(
-  layouts: ReadonlyMap<string, string>,
+  layouts: OciLayouts,
   store: string | undefined,
   reference: Reference,
   signal: AbortSignal,
 ): Promise<ImageRoot> {
-  const directory = layoutDirectory(layouts, store || reference.path);
   if (reference.digest === undefined)
     throw new SourceError(`${formatReference(reference)}: an OCI layout needs a digest`);
-  return openOciLayout(directory, reference.digest, signal);
-}
-
-/** The directory of the layout with this id. Throws `SourceError` when none was given under it. */
-export function layoutDirectory(layouts: ReadonlyMap<string, string>, store: string): string {
-  const directory = layouts.get(store);
-  if (directory === undefined) throw new SourceError(`unknown store ${store}: no OCI layout was given under that name`);
-  return directory;
+  return layouts.open(store || reference.path, reference.digest, signal);
 }
 
 function parseLayerLimit(text: string | undefined): number | undefined {

@@ -15,6 +15,32 @@ export interface OciLayoutReference {
   readonly digest?: Digest;
 }
 
+/** The OCI layouts that a build was given, by the id that its ops name them with. */
+export interface OciLayouts {
+  /** An image of a layout by digest. Rejects with SourceError when there is no such layout or image. */
+  open(store: string, digest: Digest, signal: AbortSignal): Promise<ImageRoot>;
+  /** Any blob of a layout; its bytes are not verified. Rejects likewise. */
+  openBlob(
+    store: string,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<{ readonly bytes: AsyncIterable<Uint8Array>; readonly size: number }>;
+}
+
+/** Layouts that are directories of this machine. */
+export function directoryLayouts(directories: ReadonlyMap<string, string>): OciLayouts {
+  const directoryOf = (store: string): string => {
+    const directory = directories.get(store);
+    if (directory === undefined)
+      throw new SourceError(`unknown store ${store}: no OCI layout was given under that name`);
+    return directory;
+  };
+  return {
+    open: async (store, digest, signal) => openOciLayout(directoryOf(store), digest, signal),
+    openBlob: async (store, digest, signal) => openLayoutBlob(directoryOf(store), digest, signal),
+  };
+}
+
 const REF_NAME = 'org.opencontainers.image.ref.name';
 const IMAGE_NAME = 'io.containerd.image.name';
 const READ_SIZE = 256 * 1024;

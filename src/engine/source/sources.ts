@@ -13,12 +13,14 @@ import type { Op } from '../solver/op.ts';
 import type { EventSink, Timestamp } from '../status/event.ts';
 import { blobOp } from './blob.ts';
 import { openDownloadStore } from './download-store.ts';
-import { gitCommitTime, gitOp, readGitSource } from './git.ts';
+import { gitCommitTime, gitOp, readGitSource, resolveGit } from './git.ts';
+import type { GitMetadata } from './git-key.ts';
 import { httpOp, resolveHttp } from './http.ts';
-import { parseHttpDate, parseHttpSource } from './http-key.ts';
+import { type HttpMetadata, parseHttpDate, parseHttpSource } from './http-key.ts';
 import { imageOp, ociLayoutOp, openStore } from './image.ts';
 import { resolveImage } from './image-content.ts';
 import type { SourceLayers } from './layer-port.ts';
+import type { OciLayouts } from './oci-layout.ts';
 import { createRegistryImages, type ResolveMode } from './registry-images.ts';
 import { SourceError } from './source-key.ts';
 import { sourceProgress, tokenProgress } from './source-progress.ts';
@@ -32,8 +34,7 @@ export interface SourcesOptions {
   readonly images: ImageStore;
   readonly layers: SourceLayers;
   readonly registry: RegistryClient;
-  /** Directories of OCI layouts, by the id that the build's ops name them with. */
-  readonly ociLayouts: ReadonlyMap<string, string>;
+  readonly ociLayouts: OciLayouts;
   readonly secrets: SecretProvider;
   readonly ssh: SshProvider;
   readonly emit: EventSink;
@@ -58,8 +59,8 @@ interface ImageConfigAnswer {
   readonly config: Uint8Array;
 }
 
-/** A source whose time is wanted. */
-interface SourceTimeQuery {
+/** A source that something is to be known of before it is fetched. */
+interface SourceQuery {
   readonly identifier: string;
   readonly attrs: Readonly<Record<string, string>>;
   /** Digest of the vertex that the look-up is shown under. */
@@ -70,7 +71,11 @@ interface SourceTimeQuery {
 export interface Sources extends SourceResolver, AsyncDisposable {
   imageConfig(query: ImageConfigQuery, signal: AbortSignal): Promise<ImageConfigAnswer>;
   /** When a commit was made or a download changed, seconds since the epoch; undefined when that is not known. */
-  changedAt(query: SourceTimeQuery, signal: AbortSignal): Promise<number | undefined>;
+  changedAt(query: SourceQuery, signal: AbortSignal): Promise<number | undefined>;
+  /** What a git source resolves to. Throws SourceError for another kind of source. */
+  gitMetadata(query: SourceQuery, signal: AbortSignal): Promise<GitMetadata>;
+  /** What a download is, fetched if only its bytes tell. Throws SourceError for another kind of source. */
+  httpMetadata(query: SourceQuery, signal: AbortSignal): Promise<HttpMetadata>;
 }
 
 const SILENCE = 30_000;
@@ -134,6 +139,11 @@ export function createSources(options: SourcesOptions): Sources {
         default:
           return undefined;
       }
+    },
+    gitMetadata: async ({ identifier, attrs, vertex }, signal) =>
+      resolveGit(readGitSource(identifier, attrs), gitOptions, progressOf(vertex), signal),
+    async httpMetadata({ identifier, attrs, vertex }, signal) {
+      return (await resolveHttp(parseHttpSource(identifier, attrs), httpOptions, progressOf(vertex), signal)).metadata;
     },
     async [Symbol.asyncDispose]() {
       tokens[Symbol.dispose]();

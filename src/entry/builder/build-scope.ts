@@ -4,6 +4,7 @@ import type { Ref } from '../../engine/ops/ref.ts';
 import { messageOf } from '../../engine/solver/errors.ts';
 import type { Op } from '../../engine/solver/op.ts';
 import type { Job } from '../../engine/solver/solver.ts';
+import type { OciLayouts } from '../../engine/source/oci-layout.ts';
 import { createSources, type Sources } from '../../engine/source/sources.ts';
 import type { EventSink } from '../../engine/status/event.ts';
 import { type LoadedGraph, loadDefinition } from '../../plan/llb/load.ts';
@@ -16,8 +17,7 @@ import { solverEdge } from './solver-graph.ts';
 /** What a build brings to its engine: what belongs to the one who asked for it. */
 export interface BuildScopeOptions {
   readonly emit: EventSink;
-  /** Directories of OCI layouts, by the id that the build's ops name them with. */
-  readonly ociLayouts: ReadonlyMap<string, string>;
+  readonly ociLayouts: OciLayouts;
   readonly registry: RegistryClient;
   readonly secrets: SecretProvider;
   readonly ssh: SshProvider;

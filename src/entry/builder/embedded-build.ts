@@ -7,6 +7,7 @@ import { type Ref, scratch } from '../../engine/ops/ref.ts';
 import { contentsOf } from '../../engine/ops/ref-contents.ts';
 import type { Job } from '../../engine/solver/solver.ts';
 import { localOp, openLocalContexts } from '../../engine/source/local.ts';
+import { directoryLayouts } from '../../engine/source/oci-layout.ts';
 import { sourceProgress } from '../../engine/source/source-progress.ts';
 import type { EventSink, PlanEvent, WarningEvent } from '../../engine/status/event.ts';
 import { formatWarning, type LintWarning } from '../../plan/dockerfile/lint/linter.ts';
@@ -61,7 +62,7 @@ export async function runEmbeddedBuild(
       openBuildScope(engine, {
         emit: placed,
         registry: engine.registry,
-        ociLayouts: frontend.ociLayouts,
+        ociLayouts: directoryLayouts(frontend.ociLayouts),
         secrets,
         ssh,
         entitlements,
