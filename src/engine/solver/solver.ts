@@ -35,10 +35,11 @@ export interface Job<R> extends AsyncDisposable {
   /**
    * Solves an edge; several may be solved at once.
    *
+   * @param more - caches to look up in beside those of the build
    * @throws VertexError for the first step that failed, after work that nobody wants any more has ended.
    * @throws the reason of `signal`, or of the disposal, likewise.
    */
-  build(edge: Edge, signal?: AbortSignal): Promise<Solved<R>>;
+  build(edge: Edge, signal?: AbortSignal, more?: readonly CacheImport<R>[]): Promise<Solved<R>>;
 }
 
 export interface Solver<R> {
@@ -127,11 +128,11 @@ export function createSolver<R>(options: SolverOptions<R>): Solver<R> {
         if (vertex !== undefined && !vertex.settled) emit(unsettled(vertex));
       }
 
-      async function build(edge: Edge, signal: AbortSignal): Promise<Solved<R>> {
+      async function build(edge: Edge, signal: AbortSignal, more: readonly CacheImport<R>[]): Promise<Solved<R>> {
         signal.throwIfAborted();
         const vertex = load(edge.vertex, (found, of) => {
           vertices.set(found.vertex.digest, found);
-          attach(found, imports);
+          attach(found, [...imports, ...more]);
           join(found, stream, of);
         });
         try {
@@ -144,9 +145,9 @@ export function createSolver<R>(options: SolverOptions<R>): Solver<R> {
       }
 
       return {
-        build(edge, signal) {
+        build(edge, signal, more = []) {
           const either = signal === undefined ? closing.signal : AbortSignal.any([signal, closing.signal]);
-          const built = build(edge, either);
+          const built = build(edge, either, more);
           building.add(built);
           return built.finally(() => building.delete(built));
         },
