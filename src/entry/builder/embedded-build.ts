@@ -9,8 +9,7 @@ import type { Job } from '../../engine/solver/solver.ts';
 import { localOp, openLocalContexts } from '../../engine/source/local.ts';
 import { directoryLayouts } from '../../engine/source/oci-layout.ts';
 import { sourceProgress } from '../../engine/source/source-progress.ts';
-import type { EventSink, PlanEvent, WarningEvent } from '../../engine/status/event.ts';
-import { formatWarning, type LintWarning } from '../../plan/dockerfile/lint/linter.ts';
+import type { EventSink, PlanEvent } from '../../engine/status/event.ts';
 import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
 import type { LoadedGraph } from '../../plan/llb/load.ts';
 import { buildError, type ErrorPlaces } from './build-error.ts';
@@ -23,6 +22,7 @@ import type { BuildRequest, BuildResult } from './request.ts';
 import { secretProvider } from './secrets.ts';
 import { solverEdge } from './solver-graph.ts';
 import { sshAgents } from './ssh-agents.ts';
+import { warningEvent } from './warning-event.ts';
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -108,23 +108,6 @@ export async function runEmbeddedBuild(
     if (signal.aborted || error instanceof BuildRequestError) throw error;
     throw buildError(error, places);
   }
-}
-
-/** A build check's finding as the clients of BuildKit get it. */
-function warningEvent(warning: LintWarning, { dockerfile }: DockerfilePlan): WarningEvent {
-  const { rule, lines } = warning;
-  return {
-    kind: 'warning',
-    vertex: dockerfile.vertex,
-    level: 1,
-    short: Buffer.from(formatWarning(warning)),
-    detail: [Buffer.from(rule.description)],
-    ...(rule.url === undefined ? {} : { url: rule.url }),
-    sourceInfo: { filename: dockerfile.filename, data: dockerfile.data, language: 'Dockerfile' },
-    ...(lines === undefined
-      ? {}
-      : { ranges: [{ start: { line: lines.start, character: 0 }, end: { line: lines.end, character: 0 } }] }),
-  };
 }
 
 /** What the Dockerfile became, for those who explain a build later. */
