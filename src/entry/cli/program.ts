@@ -7,6 +7,7 @@ import { addPruneCommand } from './prune.ts';
 import { addRmiCommand } from './rmi.ts';
 import { addVersionCommand } from './show-version.ts';
 import { version } from './version.ts';
+import { addWhyCommand } from './why.ts';
 
 /** Lines of help are no longer than this, however wide the terminal is. */
 const HELP_WIDTH = 100;
@@ -57,6 +58,7 @@ export function createProgram(): Command {
     })
     .exitOverride();
   addBuildCommand(program);
+  addWhyCommand(program);
   addImagesCommand(program);
   addRmiCommand(program);
   addDuCommand(program);

@@ -191,7 +191,8 @@ function milliseconds(nanoseconds: bigint): number {
 }
 
 function countSteps(steps: readonly StepRecord[]): StepCounts {
-  const own = steps.filter(({ places }) => places.length > 0);
+  // A linked copy is two vertices, the second of which only merges it.
+  const own = steps.filter(({ places, name }) => places.length > 0 && !name.includes('] LINK '));
   return {
     steps: own.length,
     cached: own.filter(({ cached, outcome }) => cached ?? outcome === 'hit').length,

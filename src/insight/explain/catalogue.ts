@@ -1,0 +1,171 @@
+/** The catalogue of cache surprises: what people run into, recognised in what was recorded. */
+import type { KeyPart } from '../../engine/status/event.ts';
+import { isSource } from './build-view.ts';
+import type { Cause } from './cause.ts';
+import type { BuildExplanation, StepExplanation } from './explain-build.ts';
+
+/** A case of the catalogue, as it shows at a step. */
+export interface Surprise {
+  /** Stable; the page about it is `docs/surprises/<id>.md`. */
+  readonly id: string;
+  /** One line: what is the case here. */
+  readonly text: string;
+}
+
+export interface CatalogueContext {
+  readonly explanation: BuildExplanation;
+  readonly parts: (digest: string) => readonly KeyPart[] | undefined;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
+/** A result from the network that is older is worth a word. */
+const STALE = 86_400_000;
+const NETWORK =
+  /\b(apt-get|apt|apk|yum|dnf|microdnf|zypper|pip3?|npm|yarn|pnpm|gem|bundle|composer|cargo|go|curl|wget|git)\s+(?:-\S+\s+)*(update|upgrade|install|ci|add|i|get|fetch|clone|pull|mod|download|https?:\S*|\S+:\/\/\S*)/;
+
+/** The cases that are recognised at a step, each once. */
+export function surprisesAt(step: StepExplanation, context: CatalogueContext): Surprise[] {
+  const found = [
+    ...reused(step, context),
+    ...step.causes.flatMap(({ cause, path }) => ofCause(cause, path, step, context)),
+    ...ofHit(step, context),
+    ...ofMounts(step, context),
+    ...spelling(step),
+  ];
+  return [...new Map(found.map(one => [one.id, one])).values()];
+}
+
+function reused(step: StepExplanation, { explanation: { view } }: CatalogueContext): Surprise[] {
+  if (step.sharedWith !== undefined) {
+    const other = view.steps[step.sharedWith];
+    return [{ id: 'cross-stage-reuse', text: `one run serves this step and ${other?.name ?? 'an equal one'}` }];
+  }
+  const stages = [...new Set(step.record.places.map(({ stage }) => stage))];
+  if (stages.length < 2) return [];
+  return [
+    { id: 'cross-stage-reuse', text: `the same step in the stages ${stages.join(' and ')}: one result serves all` },
+  ];
+}
+
+function ofCause(
+  cause: Cause,
+  path: readonly number[],
+  step: StepExplanation,
+  { explanation: { view } }: CatalogueContext,
+): Surprise[] {
+  switch (cause.kind) {
+    case 'base':
+      return [
+        { id: 'base-drift', text: `${cause.reference} names another image now: ${cause.before} is ${cause.after}` },
+      ];
+    case 'variable': {
+      const text = step.record.places[0]?.text ?? '';
+      const isUnused = path.length === 1 && text.toUpperCase().startsWith('RUN') && !text.includes(cause.name);
+      if (!isUnused || cause.instruction !== 'ARG') return [];
+      return [
+        { id: 'arg-scope', text: `the text of this step never mentions ${cause.name}, yet the ARG is in its key` },
+      ];
+    }
+    case 'platform':
+      return [{ id: 'platform-split', text: `the cache of ${cause.before} does not serve ${cause.after}` }];
+    case 'file': {
+      const at = view.steps[path.at(-1) ?? -1];
+      const isMode = cause.aspects.length === 1 && cause.aspects[0] === 'mode';
+      const isChmod = at?.places.some(({ text }) => /\s--chmod=/.test(text));
+      if (cause.ignore) {
+        return [
+          { id: 'identical-content', text: `.dockerignore changed, and with it what ${cause.path} is in the context` },
+        ];
+      }
+      if (!isMode || !isChmod) return [];
+      return [{ id: 'chmod-source', text: `only the mode of ${cause.path} changed, which --chmod replaces anyway` }];
+    }
+    case 'record':
+      return ofRecord(cause.reason, cause.detail, path, step);
+    case 'instruction':
+      if (cause.change !== 'moved' || !/^(ENV|ARG)\b/i.test(cause.after ?? '')) return [];
+      return [{ id: 'env-order', text: `the order of the environment is part of the key: ${cause.after} was moved` }];
+    default:
+      return [];
+  }
+}
+
+function ofRecord(
+  reason: string,
+  detail: string | undefined,
+  path: readonly number[],
+  step: StepExplanation,
+): Surprise[] {
+  if (reason === 'pruned') return [{ id: 'pruned', text: `its result was removed by ${detail ?? 'pruning'}` }];
+  if (reason === 'unusable')
+    return [{ id: 'hit-past-fail', text: `a result was found and could not be used: ${detail}` }];
+  const isCopy = /^(COPY|ADD)\b/i.test(step.record.places[0]?.text ?? '');
+  if (reason === 'no-cache' && isCopy && path.length === 1) {
+    return [{ id: 'no-cache-copy', text: '--no-cache runs copies again too, though the files are what they were' }];
+  }
+  return [];
+}
+
+function ofHit(step: StepExplanation, { now, parts }: CatalogueContext): Surprise[] {
+  if (step.from === undefined) return [];
+  const found: Surprise[] = [];
+  const { cache, createdAt = 0 } = step.from;
+  const age = now - createdAt;
+  const command = (parts(step.record.definitions[0] ?? '') ?? []).find(({ kind }) => kind === 'args')?.value ?? '';
+  const isNetwork = NETWORK.test(command);
+  if (cache !== 'local' && createdAt > 0 && age > STALE) {
+    found.push({
+      id: 'stale-import',
+      text: `the result comes from ${cache} and was made ${new Date(createdAt).toISOString()}`,
+    });
+  } else if (isNetwork && createdAt > 0 && age > STALE) {
+    found.push({
+      id: 'network-fetch',
+      text: `what it fetched is as old as its result: ${new Date(createdAt).toISOString()}`,
+    });
+  }
+  return found;
+}
+
+function ofMounts(step: StepExplanation, { parts }: CatalogueContext): Surprise[] {
+  const own = parts(step.record.definitions[0] ?? '') ?? [];
+  const mounts = own.filter(({ kind }) => kind === 'mount').map(({ value }) => value);
+  const found: Surprise[] = [];
+  const isSecret =
+    mounts.some(value => /mountType=(SECRET|SSH)/.test(value)) || own.some(({ kind }) => kind === 'secretEnv');
+  if (isSecret && step.outcome === 'cached') {
+    found.push({
+      id: 'secret-ignored',
+      text: 'secrets and ssh keys are no part of the key: another value is another result, and not noticed',
+    });
+  }
+  if (mounts.some(value => /mountType=CACHE/.test(value)) && step.outcome !== 'cached') {
+    found.push({
+      id: 'cache-mount-state',
+      text: 'what is in its cache mounts is no part of the key: the result may depend on it',
+    });
+  }
+  return found;
+}
+
+/** Only the way of writing it changed. */
+function spelling({ causes }: StepExplanation): Surprise[] {
+  const [only, ...others] = causes;
+  const cause = only?.cause;
+  if (others.length > 0 || only?.path.length !== 1 || cause?.kind !== 'instruction' || cause.change !== 'changed')
+    return [];
+  const words = (text: string | undefined) =>
+    (text ?? '')
+      .replace(/^(ADD|COPY)\b/i, 'COPY')
+      .split(/\s+/)
+      .sort()
+      .join(' ');
+  if (words(cause.before) !== words(cause.after)) return [];
+  return [{ id: 'spelling-miss', text: `the same is written another way: ${cause.before} was ${cause.after}` }];
+}
+
+/** Whether a step reads the build context. */
+export function readsContext(step: StepExplanation, { explanation: { view } }: CatalogueContext): boolean {
+  return step.record.inputs.some(input => isSource(view.steps[input]));
+}

@@ -1,0 +1,273 @@
+/** Why each step of a build was cached or ran, from what the history knows. */
+import type { KeyPart } from '../../engine/status/event.ts';
+import type { BuildSummary, StepRecord } from '../history/build-record.ts';
+import { type BuildView, buildView, type HistoryReader, isSource, keysOf, shownSteps } from './build-view.ts';
+import type { FileCause, RecordCause } from './cause.ts';
+import { type Comparison, type ComparisonReader, compareBuilds, type FoundCause } from './compare-steps.ts';
+import type { ContentCheck } from './file-changes.ts';
+
+/** A removal of a result from the cache. */
+export interface Removal {
+  /** Milliseconds since the epoch. */
+  readonly removedAt: number;
+  readonly rule: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly lastUsedAt: number;
+}
+
+/** What explanations need to know. */
+export interface ExplainSources extends HistoryReader {
+  /** Earlier builds of the same context and Dockerfile, newest first, at most `limit`. */
+  earlier(build: BuildSummary, limit: number): readonly BuildSummary[];
+  /** The latest removal of what any of these names meant. */
+  removal(names: readonly string[]): Removal | undefined;
+  /** For the newest state of the context only. */
+  readonly sameContent?: ContentCheck;
+}
+
+export type StepOutcome = 'cached' | 'ran' | 'failed' | 'shared' | 'not reached';
+
+export interface StepExplanation {
+  /** Position in the build's list of steps. */
+  readonly step: number;
+  readonly record: StepRecord;
+  readonly outcome: StepOutcome;
+  /** Milliseconds; of a step that ran. */
+  readonly duration?: number;
+  /** The build that it was compared with. */
+  readonly against?: number;
+  /** Why it ran; empty for one that did not. */
+  readonly causes: readonly FoundCause[];
+  /** The inputs by which an earlier step's difference came in, with the files of them that differ. */
+  readonly through: readonly { readonly step: number; readonly files?: readonly FileCause[] }[];
+  /** Where the result of a cached step comes from. */
+  readonly from?: {
+    /** `local`, or the identity of an import. */
+    readonly cache: string;
+    readonly createdAt?: number;
+    /** The build that made it, if the history still has it. */
+    readonly build?: number;
+  };
+  /** The step whose run this one shares. */
+  readonly sharedWith?: number;
+}
+
+export interface BuildExplanation {
+  readonly build: BuildSummary;
+  readonly view: BuildView;
+  /** In the order in which they were planned. */
+  readonly steps: readonly StepExplanation[];
+  /** The comparison with a build, if one was made. */
+  comparison(build: number): Comparison | undefined;
+}
+
+/** So many earlier builds are looked at for one that a step is like. */
+const CANDIDATES = 10;
+
+/** Explains a build. @param against compare with this build only */
+export function explainBuild(build: BuildSummary, sources: ExplainSources, against?: BuildSummary): BuildExplanation {
+  const view = buildView(build, sources);
+  const views = new Map<number, BuildView>();
+  const comparisons = new Map<number, Comparison>();
+  const candidates = against === undefined ? sources.earlier(build, CANDIDATES) : [against];
+  const reader = comparisonReader(sources, () => [view, ...candidates.map(viewOf)]);
+
+  function viewOf(summary: BuildSummary): BuildView {
+    const known = views.get(summary.number) ?? buildView(summary, sources);
+    views.set(summary.number, known);
+    return known;
+  }
+
+  function comparisonWith(summary: BuildSummary): Comparison {
+    const known = comparisons.get(summary.number) ?? compareBuilds(viewOf(summary), view, reader);
+    comparisons.set(summary.number, known);
+    return known;
+  }
+
+  function explainStep(step: number): StepExplanation {
+    const record = view.steps[step];
+    if (record === undefined) throw new RangeError(`build ${build.number} has no step ${step}`);
+    const outcome = outcomeOf(record);
+    const base = { step, record, outcome, causes: [], through: [] };
+    if (outcome === 'cached') return { ...base, from: fromOf(record, candidates.map(viewOf)) };
+    if (outcome === 'shared') return { ...base, sharedWith: view.resolve(step) };
+    if (outcome === 'not reached') return base;
+    const { duration } = record;
+    return { ...base, ...(duration === undefined ? {} : { duration }), ...whyRan(step) };
+  }
+
+  function whyRan(step: number): Pick<StepExplanation, 'against' | 'causes' | 'through'> {
+    const best = nearest(step);
+    if (best === undefined) return { causes: [{ cause: withoutCounterpart(step), path: [step] }], through: [] };
+    const { comparison, past, causes } = best;
+    const { through } = comparison.difference(step, past);
+    return {
+      against: comparison.past.summary.number,
+      causes: causes.length > 0 ? causes : recordCauses(comparison, step, past),
+      through: through
+        .filter(one => one.files !== undefined || comparison.causes(one.now, one.past).length > 0)
+        .map(({ now, files }) => (files === undefined ? { step: now } : { step: now, files })),
+    };
+  }
+
+  /** The earlier build whose step is the most like this one: the same if there is one, else the newest with the least changes. */
+  function nearest(step: number) {
+    let best: { comparison: Comparison; past: number; causes: FoundCause[]; isWhole: boolean } | undefined;
+    for (const summary of candidates) {
+      const comparison = comparisonWith(summary);
+      const past = comparison.counterpart(step);
+      if (past === undefined) continue;
+      const causes = comparison.causes(step, past);
+      const isWhole = isComplete(comparison.past.steps[comparison.past.resolve(past)]);
+      const isBetter = best === undefined || causes.length < best.causes.length || (isWhole && !best.isWhole);
+      if (isBetter) best = { comparison, past, causes, isWhole };
+      if (isWhole && causes.length === 0) break;
+    }
+    return best;
+  }
+
+  /** A step that no earlier build has. */
+  function withoutCounterpart(step: number): FoundCause['cause'] {
+    const [latest] = candidates;
+    if (view.steps[step]?.forced) return { kind: 'record', reason: 'no-cache' };
+    if (latest === undefined) return { kind: 'record', reason: 'first-build' };
+    const { alignment } = comparisonWith(latest);
+    const place = view.steps[step]?.places[0];
+    const instruction = place && view.instructionAt(place);
+    if (place && instruction && alignment.oldOf(instruction) === undefined) {
+      return { kind: 'instruction', change: 'added', stage: place.stage, line: place.line, after: place.text };
+    }
+    return { kind: 'record', reason: 'never-built', build: latest.number };
+  }
+
+  /** Nothing differs, so the result was not there: why not. */
+  function recordCauses(comparison: Comparison, step: number, past: number): FoundCause[] {
+    const [current, old] = [view.resolve(step), comparison.past.resolve(past)];
+    const [now, was] = [view.steps[current], comparison.past.steps[old]];
+    const own = recordCause(now, was, comparison.past.summary.number, sources);
+    if (own !== undefined) return [{ cause: own, path: [step] }];
+    // The result of an input came out differently: it was made anew.
+    for (const through of comparison.difference(step, past).through) {
+      if (outcomeOf(view.steps[view.resolve(through.now)]) !== 'ran') continue;
+      return recordCauses(comparison, through.now, through.past).map(({ cause, path }) => ({
+        cause,
+        path: [step, ...path],
+      }));
+    }
+    const isMounted = now?.inputs.some(
+      (input, index) => isSource(view.steps[input]) && keysOf(now, index).content === undefined && isLocal(view, input),
+    );
+    return [{ cause: { kind: 'record', reason: isMounted ? 'uncacheable' : 'lost' }, path: [step] }];
+  }
+
+  function isLocal(of: BuildView, step: number): boolean {
+    return of.steps[step]?.definitions.some(digest => digest.startsWith('random:')) ?? false;
+  }
+
+  return {
+    build,
+    view,
+    steps: shownSteps(view).map(explainStep),
+    comparison: number => comparisons.get(number),
+  };
+}
+
+/** How a step ended, in the words of `why`. */
+export function outcomeOf(record: StepRecord | undefined): StepOutcome {
+  if (record === undefined) return 'not reached';
+  if (record.error !== undefined) return record.outcome === 'ran' ? 'ran' : 'failed';
+  if (record.outcome === 'merged') return 'shared';
+  if (record.outcome === 'ran') return 'ran';
+  return record.cached || record.outcome === 'hit' ? 'cached' : 'not reached';
+}
+
+/** Whether a step left a result. */
+function isComplete(record: StepRecord | undefined): boolean {
+  return record?.record !== undefined && record.error === undefined;
+}
+
+function recordCause(
+  now: StepRecord | undefined,
+  past: StepRecord | undefined,
+  build: number,
+  sources: ExplainSources,
+): RecordCause | undefined {
+  const [unusable] = now?.unusable ?? [];
+  if (unusable !== undefined) {
+    const where = unusable.cache === 'local' ? '' : `${unusable.cache}: `;
+    return { kind: 'record', reason: 'unusable', detail: `${where}${unusable.reason}` };
+  }
+  if (past?.error !== undefined) return { kind: 'record', reason: 'failed', build, detail: past.error };
+  if (past?.outcome === undefined || past.outcome === 'unneeded') {
+    if (past?.record === undefined) return { kind: 'record', reason: 'never-built', build };
+  }
+  const removal = past?.record === undefined ? undefined : sources.removal([past.record]);
+  if (removal === undefined) return undefined;
+  const { removedAt, rule, size, lastUsedAt } = removal;
+  return { kind: 'record', reason: 'pruned', detail: rule, at: removedAt, size, lastUsedAt };
+}
+
+/** Where a hit came from. */
+function fromOf(record: StepRecord, earlier: readonly BuildView[]): NonNullable<StepExplanation['from']> {
+  const { cache = 'local', createdAt } = record;
+  const maker = earlier.find(({ steps }) =>
+    steps.some(step => step.outcome === 'ran' && step.record !== undefined && step.record === record.record),
+  );
+  return {
+    cache,
+    ...(createdAt === undefined ? {} : { createdAt }),
+    ...(maker === undefined ? {} : { build: maker.summary.number }),
+  };
+}
+
+/** Fills gaps of one build from others: what a hit did not need to compute was computed when its record was made. */
+function comparisonReader(sources: ExplainSources, views: () => readonly BuildView[]): ComparisonReader {
+  const parts = new Map<string, readonly KeyPart[] | undefined>();
+  let byRecord: Map<string, StepRecord[]> | undefined;
+  let byDefinition: Map<string, string> | undefined;
+
+  function recordsOf(record: string): readonly StepRecord[] {
+    if (byRecord === undefined) {
+      byRecord = new Map();
+      for (const step of views().flatMap(({ steps }) => steps)) {
+        if (step.record === undefined || step.keys.every(keys => keys?.content === undefined)) continue;
+        const known = byRecord.get(step.record);
+        if (known === undefined) byRecord.set(step.record, [step]);
+        else known.push(step);
+      }
+    }
+    return byRecord.get(record) ?? [];
+  }
+
+  function layersOf(definition: string): string | undefined {
+    byDefinition ??= new Map(
+      views()
+        .flatMap(({ steps }) => steps)
+        .flatMap(({ definitions: [first, second] }) => (first && second ? [[first, second] as const] : [])),
+    );
+    return byDefinition.get(definition);
+  }
+
+  return {
+    parts(digest) {
+      if (!parts.has(digest)) parts.set(digest, sources.parts(digest));
+      return parts.get(digest);
+    },
+    content(view, step, input) {
+      const record = view.steps[step];
+      const own = keysOf(record, input).content;
+      if (own !== undefined || record?.record === undefined) return own;
+      for (const other of recordsOf(record.record)) {
+        const content = keysOf(other, input).content;
+        if (content !== undefined) return content;
+      }
+      return undefined;
+    },
+    layers(view, step) {
+      const [first, second] = view.steps[step]?.definitions ?? [];
+      return second ?? (first === undefined ? undefined : layersOf(first));
+    },
+    ...(sources.sameContent === undefined ? {} : { sameContent: sources.sameContent }),
+  };
+}
