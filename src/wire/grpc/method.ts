@@ -54,3 +54,6 @@ export function methodWith<T>(descriptor: Pick<DescMethod, 'name' | 'parent'>, c
 export function pathOf(descriptor: { readonly name: string; readonly parent: { readonly typeName: string } }): string {
   return `/${descriptor.parent.typeName}/${descriptor.name}`;
 }
+
+/** Messages as the bytes they are. */
+export const rawBytes: Codec<Uint8Array> = { encode: bytes => bytes, decode: bytes => bytes };
