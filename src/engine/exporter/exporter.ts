@@ -37,7 +37,8 @@ export interface ExportContext {
   readonly content: ContentStore;
   readonly images: ImageStore;
   readonly layers: LayerBlobSource;
-  readonly registry: RegistryClient;
+  /** The client for a host; `insecure`: plain HTTP will do, and certificates are not checked. */
+  readonly registryFor: (host: string, insecure: boolean) => RegistryClient;
   /** The repository that a blob is known to be in, for mounting it instead of uploading. */
   readonly repositoryOf: (digest: string) => string | undefined;
   /** Shows the files of a result, unpacked; mounted until it is disposed. */
@@ -89,7 +90,8 @@ function imageExporter(attributes: ImageAttributes, context: ExportContext): Exp
       if (attributes.push) {
         const options = { byDigest: attributes.pushByDigest, mountFrom: context.repositoryOf };
         for (const name of attributes.pushByDigest ? attributes.names.map(parseReference) : names) {
-          await pushImage(context.registry, context.content, image, name, options, progress, signal);
+          const registry = context.registryFor(name.domain, attributes.insecureRegistry);
+          await pushImage(registry, context.content, image, name, options, progress, signal);
         }
       }
       return imageResponse(image, names);

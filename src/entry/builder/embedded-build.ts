@@ -1,3 +1,4 @@
+import { type BuildCaches, openBuildCaches } from '../../engine/cache/remote/build-caches.ts';
 import { dockerEngine } from '../../engine/exporter/docker-engine.ts';
 import { createExportProgress } from '../../engine/exporter/export-progress.ts';
 import { createExporter, type ExportContext, type Exporter } from '../../engine/exporter/exporter.ts';
@@ -5,6 +6,7 @@ import type { BuildOutput, PlatformResult } from '../../engine/exporter/result.t
 import type { OpContext } from '../../engine/ops/op-context.ts';
 import { type Ref, scratch } from '../../engine/ops/ref.ts';
 import { contentsOf } from '../../engine/ops/ref-contents.ts';
+import type { CacheKey } from '../../engine/solver/key.ts';
 import type { Job } from '../../engine/solver/solver.ts';
 import { localOp, openLocalContexts } from '../../engine/source/local.ts';
 import { directoryLayouts } from '../../engine/source/oci-layout.ts';
@@ -90,6 +92,20 @@ export async function runEmbeddedBuild(
           places.dockerfile = { filename: path, data, language: 'Dockerfile' };
       },
     });
+    const caches = openBuildCaches(
+      { from: request.cacheFrom, to: request.cacheTo, inlineArgument: request.buildArgs.get('BUILDKIT_INLINE_CACHE') },
+      {
+        emit: placed,
+        now: engine.now,
+        registryFor: engine.registryFor,
+        content: engine.content,
+        layers: engine.layers,
+        layerBlobs: engine.layerBlobs,
+        repositoryOf: () => undefined,
+        env: process.env,
+      },
+      signal,
+    );
     const plan = await planDockerfile(host, frontend.options, signal);
     notePositions(plan, positions);
     placed(planEvent(plan));
@@ -98,10 +114,11 @@ export async function runEmbeddedBuild(
     for (const platform of plan.platforms) {
       if (platform.definition.def.length > 0) graphs.set(platform, load(platform.definition));
     }
-    const output = await solvePlan(plan, graphs, job, context, recorder, signal);
+    const output = await solvePlan(plan, graphs, { job, context, recorder, caches }, signal);
     const response: Record<string, string> = {};
     for (const exporter of exporters)
       Object.assign(response, await runExport(exporter, output, engine, placed, signal));
+    Object.assign(response, await caches.exports.run(output.keys, signal));
     if (request.metadata) Object.assign(response, recorder.metadata(plan, graphs));
     return { response };
   } catch (error) {
@@ -126,30 +143,48 @@ function notePositions(plan: DockerfilePlan, positions: Map<string, number>): vo
     positions.set(digest, Math.min(positions.get(digest) ?? lines.start, lines.start));
 }
 
+interface Solving {
+  readonly job: Job<Ref>;
+  readonly context: OpContext;
+  readonly recorder: ProvenanceRecorder;
+  readonly caches: BuildCaches;
+}
+
+/** Solves the graphs of a plan; the result's keys are what caches are exported from. */
 async function solvePlan(
   plan: DockerfilePlan,
   graphs: ReadonlyMap<PlatformPlan, LoadedGraph>,
-  job: Job<Ref>,
-  context: OpContext,
-  provenance: ProvenanceRecorder,
+  { job, context, recorder, caches: { imports, exports } }: Solving,
   signal: AbortSignal,
-): Promise<BuildOutput> {
+): Promise<BuildOutput & { readonly keys: readonly CacheKey<Ref>[] }> {
+  const keys: CacheKey<Ref>[] = [];
   const solve = async (platform: PlatformPlan): Promise<PlatformResult> => {
     const graph = graphs.get(platform);
-    const ref = graph ? (await job.build(solverEdge(graph, context), signal)).result : scratch;
+    const solved = graph && (await job.build(solverEdge(graph, context), signal, imports));
+    const ref = solved?.result ?? scratch;
+    keys.push(...(solved?.keys ?? []));
     const { baseImageConfig: baseConfig } = platform;
-    const result = {
+    const result: Omit<PlatformResult, 'attestations'> = {
       id: platform.id,
       platform: platform.platform,
       ref,
       config: platform.imageConfig,
       ...(baseConfig === undefined ? {} : { baseConfig }),
+      ...(exports.isInline && solved && ref.kind === 'snapshot'
+        ? { inlineCache: (layers, inner) => exports.inlineCache(solved.keys, ref, layers, inner) }
+        : {}),
     };
-    return { ...result, attestations: graph ? provenance.attestation(plan, platform, graph, result) : [] };
+    return { ...result, attestations: graph ? recorder.attestation(plan, platform, graph, result) : [] };
   };
   const platforms = await Promise.all(plan.platforms.map(solve));
   const epoch = plan.platforms[0]?.sourceDateEpoch;
-  return { platforms, multiPlatform: plan.isMultiPlatform, ...(epoch === undefined ? {} : { epoch }), annotations: {} };
+  return {
+    platforms,
+    multiPlatform: plan.isMultiPlatform,
+    ...(epoch === undefined ? {} : { epoch }),
+    annotations: {},
+    keys,
+  };
 }
 
 async function runExport(
@@ -165,11 +200,11 @@ async function runExport(
 }
 
 function exportContext(engine: Engine): ExportContext {
-  const { content, images, registry } = engine;
+  const { content, images, registryFor } = engine;
   return {
     content,
     images,
-    registry,
+    registryFor,
     layers: engine.layerBlobs,
     repositoryOf: () => undefined,
     async open(ref, signal) {

@@ -8,7 +8,7 @@ import { type CacheMountStore, openCacheMounts } from '../../engine/ops/exec/cac
 import type { Ref } from '../../engine/ops/ref.ts';
 import { createSolver, type Solver } from '../../engine/solver/solver.ts';
 import type { Timestamp } from '../../engine/status/event.ts';
-import { type BuildkitdConfig, loadBuildkitdConfig } from '../../host/config/buildkitd-toml.ts';
+import { type BuildkitdConfig, DEFAULT_REGISTRY_HOST, loadBuildkitdConfig } from '../../host/config/buildkitd-toml.ts';
 import { credentialsFor, loadDockerConfig } from '../../host/config/docker-config.ts';
 import { outcropRoot, runtimeDirectory } from '../../host/config/paths.ts';
 import { createRuntime, type Runtime, type RuntimeOptions } from '../../host/runtime/runtime.ts';
@@ -30,6 +30,8 @@ export interface EngineOptions {
   /** How registries are reached; by default what `buildkitd.toml` says. */
   readonly registries?: BuildkitdConfig;
   readonly runtime?: Omit<RuntimeOptions, 'stateDir'>;
+  /** Takes the store's lock; the engine holds what it returns. By default `shareStore`. */
+  readonly lockStore?: typeof shareStore | ((...args: Parameters<typeof shareStore>) => Promise<AsyncDisposable>);
 }
 
 /** Everything that builds of one root share. */
@@ -43,6 +45,8 @@ export interface Engine extends AsyncDisposable {
   readonly layerBlobs: LayerBlobSource;
   /** With the credentials of this machine. */
   readonly registry: RegistryClient;
+  /** The client for a host; `insecure`: plain HTTP will do, and certificates are not checked. */
+  readonly registryFor: (host: string, insecure: boolean) => RegistryClient;
   /** A client for someone else's credentials; whoever opens it disposes it. */
   readonly openRegistry: (credentials: RegistryOptions['credentials']) => RegistryClient;
   readonly runtime: Runtime;
@@ -64,12 +68,19 @@ export async function openEngine(options: EngineOptions, signal: AbortSignal): P
   const content = openContentStore(join(root, 'content'));
   const database = stack.use(openDatabase(root));
   const layers = stack.use(openLayerStore({ root, content, database, now }));
-  stack.use(await shareStore(root, () => layers.sweep(), signal));
+  stack.use(await (options.lockStore ?? shareStore)(root, () => layers.sweep(), signal));
   const registries = options.registries ?? (await loadBuildkitdConfig(process.env));
   const openRegistry: Engine['openRegistry'] = credentials => registryClient(registries, credentials);
-  const registry = stack.use(
-    openRegistry(async (host, inner) => credentialsFor(await loadDockerConfig(process.env), host, inner)),
-  );
+  const ownCredentials: RegistryOptions['credentials'] = async (host, inner) =>
+    credentialsFor(await loadDockerConfig(process.env), host, inner);
+  const registry = stack.use(openRegistry(ownCredentials));
+  const trusting = new Map<string, RegistryClient>();
+  const registryFor: Engine['registryFor'] = (host, insecure) => {
+    if (!insecure) return registry;
+    const known = trusting.get(host) ?? owned.use(registryClient(withInsecure(registries, host), ownCredentials));
+    trusting.set(host, known);
+    return known;
+  };
   const runtime = stack.use(createRuntime({ ...options.runtime, stateDir: runtimeDirectory() }));
   const solver = createSolver<Ref>({
     resolveOp: resolveBuildOp,
@@ -87,6 +98,7 @@ export async function openEngine(options: EngineOptions, signal: AbortSignal): P
     layers,
     layerBlobs: layerBlobSource(layers),
     registry,
+    registryFor,
     openRegistry,
     runtime,
     cacheMounts: openCacheMounts(join(root, 'cache-mounts')),
@@ -101,6 +113,12 @@ export async function openEngine(options: EngineOptions, signal: AbortSignal): P
 function wallClock(): () => Timestamp {
   const offset = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
   return () => process.hrtime.bigint() + offset;
+}
+
+/** The configuration in which a host may be spoken to in any way. */
+function withInsecure(config: BuildkitdConfig, host: string): BuildkitdConfig {
+  const known = config.registries.get(host) ?? DEFAULT_REGISTRY_HOST;
+  return { ...config, registries: new Map([...config.registries, [host, { ...known, insecure: true, http: true }]]) };
 }
 
 /** A client with the registries of the configuration; credentials are looked up when a registry asks for them. */
