@@ -1,14 +1,21 @@
 /** Writes a cache of a manifest and blobs (remote-cache facts, sections 2, 3, 11, 12 and 16). */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Descriptor } from '../../../wire/oci/descriptor.ts';
-import type { Digest } from '../../../wire/oci/digest.ts';
+import { isDigest } from '../../../wire/oci/digest.ts';
 import { goJson } from '../../../wire/oci/go-json.ts';
 import { orderedDescriptor } from '../../exporter/manifest.ts';
 import { type CacheRecordNode, recordGraph } from '../../solver/record-graph.ts';
 import { cacheConfig } from '../cache-config.ts';
 import { readRecords } from '../read-records.ts';
 import { cacheManifest, configDocument, type WrittenDocument } from './cache-manifest.ts';
-import { CacheNotFoundError, type ContentWriter, documentLimit, RemoteCacheError } from './content-place.ts';
+import {
+  CacheNotFoundError,
+  type ContentReader,
+  type ContentWriter,
+  documentLimit,
+  RemoteCacheError,
+} from './content-place.ts';
+import type { SourceCache } from './inline-image.ts';
 import { mergeRecords } from './merge-records.ts';
 import type { ContentForm } from './options.ts';
 import type { CacheLayer } from './port.ts';
@@ -135,16 +142,8 @@ async function readBefore(
   try {
     const bytes = await writer.manifest(root, signal);
     const source = await readSource(writer, root, async () => undefined, signal);
-    const layers = new Map<string, CacheLayer>();
-    for (const descriptor of source.caches.flatMap(cache => cache.layers)) {
-      const diffId = descriptor.annotations?.['containerd.io/uncompressed'];
-      if (diffId === undefined) continue;
-      const open = (offset: number, inner: AbortSignal) => writer.open(descriptor, offset, inner);
-      layers.set(descriptor.digest, { digest: descriptor.digest, descriptor, diffId: diffId as Digest, open });
-    }
-    const graph = recordGraph<CacheLayer>();
-    for (const { config } of source.caches) readRecords(graph, config, digest => layers.get(digest));
-    return { root, bytes, source, records: graph.records() };
+    const records = placedRecords(source.caches, writer);
+    return { root, bytes, source, records };
   } catch (error) {
     signal.throwIfAborted();
     vertex?.warn(`what is there cannot be read, so nothing of it is kept: ${messageOf(error)}`);
@@ -152,8 +151,22 @@ async function readBefore(
   }
 }
 
+/** The records of caches, with layers that are where the caches are. */
+export function placedRecords(caches: readonly SourceCache[], { open }: Pick<ContentReader, 'open'>): Records {
+  const layers = new Map<string, CacheLayer>();
+  for (const descriptor of caches.flatMap(cache => cache.layers)) {
+    const diffId = descriptor.annotations?.['containerd.io/uncompressed'] ?? '';
+    if (!isDigest(diffId)) continue;
+    const { digest } = descriptor;
+    layers.set(digest, { digest, descriptor, diffId, open: (offset, signal) => open(descriptor, offset, signal) });
+  }
+  const graph = recordGraph<CacheLayer>();
+  for (const { config } of caches) readRecords(graph, config, digest => layers.get(digest));
+  return graph.records();
+}
+
 /** The layers of all results by digest. Of several descriptions of one blob the oldest is taken. */
-function layersOf(records: Records): Map<string, CacheLayer> {
+export function layersOf(records: Records): Map<string, CacheLayer> {
   const layers = new Map<string, CacheLayer>();
   const madeAt = ({ descriptor }: CacheLayer) => descriptor.annotations?.['buildkit/createdat'] ?? '';
   for (const { results } of records) {
@@ -209,7 +222,8 @@ function lostRecords(before: Records, after: Records): number {
   return before.filter(({ digest, results }) => results.length > 0 && !kept.has(digest)).length;
 }
 
-async function writing<T>(what: string, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+/** Runs work that writes a part of a cache; its failure tells which. */
+export async function writing<T>(what: string, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
   try {
     return await work();
   } catch (cause) {

@@ -7,9 +7,10 @@ import { collectRecords } from './collect-records.ts';
 import type { ContentWriter } from './content-place.ts';
 import { directoryWriter } from './directory-place.ts';
 import { exportContent, manifestAnswer } from './export-content.ts';
-import { identityOf } from './import.ts';
+import { exportObjects } from './export-objects.ts';
+import { identityOf, objectsOf } from './import.ts';
 import { inlineRecords } from './inline-export.ts';
-import { type CacheExportOptions, type ContentPlace, readExportOptions } from './options.ts';
+import { type CacheExportOptions, type ContentPlace, defaultCompression, readExportOptions } from './options.ts';
 import type { CacheExportDeps, CacheRequest } from './port.ts';
 import { inVertex } from './progress.ts';
 import { registryWriter } from './registry-place.ts';
@@ -41,7 +42,9 @@ export interface CacheExports {
   run(keys: readonly CacheKey<Ref>[], signal: AbortSignal): Promise<Record<string, string>>;
 }
 
+type WrittenExport = Exclude<CacheExportOptions, { readonly type: 'inline' }>;
 type ContentExport = Extract<CacheExportOptions, { readonly type: 'content' }>;
+type ObjectExport = Extract<CacheExportOptions, { readonly type: 'object' }>;
 
 /**
  * Checks the requests of `--cache-to`.
@@ -50,10 +53,10 @@ type ContentExport = Extract<CacheExportOptions, { readonly type: 'content' }>;
  */
 export function openCacheExports(requests: readonly CacheRequest[], deps: CacheExportDeps): CacheExports {
   const seen = new Set<string>();
-  const exports: ContentExport[] = [];
+  const exports: WrittenExport[] = [];
   let isInline = false;
   for (const request of requests) {
-    const options = readExportOptions(request);
+    const options = readExportOptions(request, deps.env);
     if (options.type === 'inline') {
       isInline = true;
       continue;
@@ -72,20 +75,39 @@ export function openCacheExports(requests: readonly CacheRequest[], deps: CacheE
       signal.throwIfAborted();
       for (const [index, end] of ends.entries()) {
         if (end.status === 'fulfilled') Object.assign(answers, end.value);
-        else if (exports[index]?.ignoreError !== true) throw end.reason;
+        else if (!ignoresErrors(exports[index])) throw end.reason;
       }
       return answers;
     },
   };
 }
 
+function ignoresErrors(options: WrittenExport | undefined): boolean {
+  return options !== undefined && options.type !== 'none' && options.ignoreError;
+}
+
 function exportCache(
+  options: WrittenExport,
+  keys: readonly CacheKey<Ref>[],
+  deps: CacheExportDeps,
+  signal: AbortSignal,
+): Promise<Record<string, string>> {
+  if (options.type === 'content') return exportToContent(options, keys, deps, signal);
+  if (options.type === 'object') return exportToObjects(options, keys, deps, signal);
+  return inVertex(options.vertex, deps, async vertex => {
+    await vertex.step(`skipping cache export: ${options.reason}`, async () => undefined);
+    return {};
+  });
+}
+
+function exportToContent(
   { place, form, mode, merge, reset }: ContentExport,
   keys: readonly CacheKey<Ref>[],
   deps: CacheExportDeps,
   signal: AbortSignal,
 ): Promise<Record<string, string>> {
-  return inVertex(vertexName(place), deps, async vertex => {
+  const name = place.type === 'registry' ? 'exporting cache to registry' : 'exporting cache to client directory';
+  return inVertex(name, deps, async vertex => {
     const { compression } = form;
     const records = await vertex.step('preparing build cache for export', () =>
       collectRecords(keys, { mode, compression }, deps, signal),
@@ -99,8 +121,21 @@ function exportCache(
   });
 }
 
-function vertexName({ type }: ContentPlace): string {
-  return type === 'registry' ? 'exporting cache to registry' : 'exporting cache to client directory';
+function exportToObjects(
+  { place, mode, merge }: ObjectExport,
+  keys: readonly CacheKey<Ref>[],
+  deps: CacheExportDeps,
+  signal: AbortSignal,
+): Promise<Record<string, string>> {
+  const name = place.type === 's3' ? 'exporting cache to Amazon S3' : 'exporting to GitHub Actions Cache';
+  return inVertex(name, deps, async vertex => {
+    const records = await vertex.step('preparing build cache for export', () =>
+      collectRecords(keys, { mode, compression: defaultCompression }, deps, signal),
+    );
+    const writer = objectsOf(place, deps);
+    await vertex.step('sending cache export', () => exportObjects(records, merge, writer, vertex, signal));
+    return {};
+  });
 }
 
 function writerOf(place: ContentPlace, { registryFor, repositoryOf }: CacheExportDeps): ContentWriter {

@@ -11,6 +11,7 @@ import { saveResult } from '../../solver/lookup.ts';
 import type { LazyLayer } from '../../source/layer-port.ts';
 import type { BuildEvent, KeyPart } from '../../status/event.ts';
 import { memoryKeyStore } from '../memory-key-store.ts';
+import type { ObjectHttp } from './object-http.ts';
 import type { CacheExportDeps, CacheImportDeps } from './port.ts';
 
 const noParts: readonly KeyPart[] = [];
@@ -35,7 +36,7 @@ export interface FakeMachine {
   statuses(): string[];
 }
 
-export function fakeMachine(registry?: RegistryClient): FakeMachine {
+export function fakeMachine(registry?: RegistryClient, http?: ObjectHttp): FakeMachine {
   const events: BuildEvent[] = [];
   const results = new Map<string, Ref>();
   const blobs = new Map<string, Uint8Array>();
@@ -112,6 +113,7 @@ export function fakeMachine(registry?: RegistryClient): FakeMachine {
         },
       },
       repositoryOf: () => undefined,
+      http: http ?? { send: () => assert.fail('no object store is needed'), async [Symbol.asyncDispose]() {} },
       env: {},
     },
     root: name => rootKey(digestOf(name), 0, () => noParts),

@@ -4,28 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { digestOf, hexOf } from '../../../wire/oci/digest.ts';
-import type { BuildEvent } from '../../status/event.ts';
 import { cacheConfigMediaType } from '../cache-config.ts';
+import { fakeMachine } from './fake-build.ts';
 import { openCacheImports } from './import.ts';
-import type { CacheImportDeps } from './port.ts';
 
 const vectors = new URL('../../../../test/vectors/remote-cache/', import.meta.url);
 const root = mkdtempSync(join(tmpdir(), 'outcrop-import-'));
 after(() => rmSync(root, { recursive: true, force: true }));
-
-function fakeDeps() {
-  const events: BuildEvent[] = [];
-  let clock = 0n;
-  const deps: CacheImportDeps = {
-    emit: event => events.push(event),
-    now: () => ++clock,
-    registryFor: () => assert.fail('no registry is needed'),
-    content: { has: () => false, read: () => assert.fail('nothing is here') },
-    layers: { addLazy: ({ diffId }) => diffId },
-    env: {},
-  };
-  return { deps, events };
-}
 
 interface BrokenCase {
   readonly title: string;
@@ -55,7 +40,7 @@ test(`damaged configs: ${broken.length} of ${broken.length}`, async t => {
       Object.assign(index.manifests[0], blob(JSON.stringify(manifest)));
       writeFileSync(join(directory, 'index.json'), JSON.stringify(index));
 
-      const { deps, events } = fakeDeps();
+      const { deps, events } = fakeMachine();
       const [source] = openCacheImports(
         [{ type: 'local', attributes: { src: directory } }],
         deps,

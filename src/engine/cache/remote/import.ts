@@ -9,12 +9,16 @@ import { readRecords } from '../read-records.ts';
 import { timestampOf } from '../timestamp.ts';
 import { type ContentReader, RemoteCacheError } from './content-place.ts';
 import { directoryReader } from './directory-place.ts';
-import { type CacheImportOptions, type ContentPlace, readImportOptions } from './options.ts';
+import { ghaWriter } from './gha-place.ts';
+import type { SourceCache } from './inline-image.ts';
+import { documentCaches, type ObjectWriter } from './object-place.ts';
+import { type CacheImportOptions, type ContentPlace, type ObjectPlace, readImportOptions } from './options.ts';
 import type { CacheImportDeps, CacheLayer, CacheRequest, RegistryFor } from './port.ts';
 import { type CacheVertex, inVertex } from './progress.ts';
 import { readSource } from './read-source.ts';
 import { registryReader } from './registry-place.ts';
-import { type SourceCacheLayers, sourceCacheLayers } from './source-layers.ts';
+import { s3Writer } from './s3-place.ts';
+import { type LayerReader, type SourceCacheLayers, sourceCacheLayers } from './source-layers.ts';
 
 /** A cache that was imported, or is on its way. */
 export interface RemoteImport extends CacheImport<Ref> {
@@ -52,7 +56,7 @@ export function openCacheImports(
   const byId = new Map<string, { readonly request: CacheRequest; readonly options: CacheImportOptions }>();
   for (const request of requests) {
     const id = identityOf(request);
-    if (!byId.has(id)) byId.set(id, { request, options: readImportOptions(request) });
+    if (!byId.has(id)) byId.set(id, { request, options: readImportOptions(request, deps.env) });
   }
   return [...byId].map(([id, { options }]) => openImport(id, options, deps, signal));
 }
@@ -124,23 +128,42 @@ export function readerOf(place: ContentPlace, registryFor: RegistryFor): Content
   return registryReader(registryFor(reference.domain, insecure), reference);
 }
 
+/** Reads and writes a place of objects. */
+export function objectsOf(place: ObjectPlace, { http, env }: Pick<CacheImportDeps, 'http' | 'env'>): ObjectWriter {
+  return place.type === 's3' ? s3Writer(place, http, env) : ghaWriter(place, http);
+}
+
 async function readRecordsOf(
   id: string,
-  place: ContentPlace,
+  place: ContentPlace | ObjectPlace | string,
   deps: CacheImportDeps,
   vertex: CacheVertex,
   signal: AbortSignal,
 ): Promise<{ readonly records: readonly CacheRecordNode<CacheLayer>[]; readonly layers: SourceCacheLayers }> {
-  const reader = readerOf(place, deps.registryFor);
-  const root = await resolve(reader, place, signal);
-  const showType = (mediaType: string) =>
-    vertex.step(`inferred cache manifest type: ${mediaType}`, async () => undefined);
-  const { caches } = await readSource(reader, root, showType, signal);
+  if (typeof place === 'string') throw new RemoteCacheError(place);
+  const { reader, caches } = await readCaches(place, deps, vertex, signal);
   const descriptors = caches.flatMap(cache => cache.layers);
   const layers = sourceCacheLayers(id, descriptors, reader, deps, vertex.warn);
   const graph = recordGraph<CacheLayer>();
   for (const { config } of caches) readRecords(graph, config, layers.find);
   return { records: graph.records(), layers };
+}
+
+async function readCaches(
+  place: ContentPlace | ObjectPlace,
+  deps: CacheImportDeps,
+  vertex: CacheVertex,
+  signal: AbortSignal,
+): Promise<{ readonly reader: LayerReader; readonly caches: readonly SourceCache[] }> {
+  if (place.type === 's3' || place.type === 'gha') {
+    const reader = objectsOf(place, deps);
+    return { reader, caches: documentCaches(await reader.documents(signal)) };
+  }
+  const reader = readerOf(place, deps.registryFor);
+  const root = await resolve(reader, place, signal);
+  const showType = (mediaType: string) =>
+    vertex.step(`inferred cache manifest type: ${mediaType}`, async () => undefined);
+  return { reader, caches: (await readSource(reader, root, showType, signal)).caches };
 }
 
 async function resolve(reader: ContentReader, place: ContentPlace, signal: AbortSignal): Promise<Descriptor> {

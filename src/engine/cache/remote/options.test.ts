@@ -5,8 +5,8 @@ import { openCacheExports } from './export.ts';
 import { fakeMachine } from './fake-build.ts';
 import { readExportOptions, readImportOptions } from './options.ts';
 
-const to = (type: string, attributes: Record<string, string>) => readExportOptions({ type, attributes });
-const from = (type: string, attributes: Record<string, string>) => readImportOptions({ type, attributes });
+const to = (type: string, attributes: Record<string, string>) => readExportOptions({ type, attributes }, {});
+const from = (type: string, attributes: Record<string, string>) => readImportOptions({ type, attributes }, {});
 const ref = 'localhost:5000/a/b';
 
 test('defaults', () => {
@@ -49,8 +49,8 @@ test('all that can be said', () => {
 });
 
 const refusals: readonly (readonly [() => unknown, string])[] = [
-  [() => to('nosuch', {}), 'unknown cache exporter: "nosuch": it is one of registry, local, inline'],
-  [() => from('nosuch', {}), 'unknown cache importer: "nosuch": it is one of registry, local'],
+  [() => to('nosuch', {}), 'unknown cache exporter: "nosuch": it is one of registry, local, inline, s3, gha'],
+  [() => from('nosuch', {}), 'unknown cache importer: "nosuch": it is one of registry, local, s3, gha'],
   [() => to('regsitry', { ref }), 'unknown cache exporter: "regsitry" (did you mean registry?)'],
   [() => to('local', {}), 'local cache exporter requires dest'],
   [() => from('local', {}), 'local cache importer requires src'],
@@ -100,6 +100,21 @@ const refusals: readonly (readonly [() => unknown, string])[] = [
   [
     () => to('local', { dest: '/d', 'ignore-error': 'yes' }),
     'failed to configure local cache exporter: failed to parse ignore-error: strconv.ParseBool: parsing "yes": invalid syntax',
+  ],
+  [() => to('s3', {}), 'bucket ($AWS_BUCKET) not set for s3 cache'],
+  [() => to('s3', { bucket: 'b' }), 'region ($AWS_REGION) not set for s3 cache'],
+  [
+    () => to('s3', { bucket: 'b', region: 'r', upload_parallelism: '0' }),
+    'upload_parallelism must be a positive integer',
+  ],
+  [() => to('s3', { bucket: 'b', region: 'r', retry_mode: 'x' }), 'retry_mode must be "standard" or "adaptive"'],
+  [
+    () => to('s3', { bucket: 'b', region: 'r', retry_max_attempts: 'x' }),
+    'retry_max_attempts must be a positive integer',
+  ],
+  [
+    () => to('gha', { url: 'http://h/', token: 'x' }),
+    'failed to configure gha cache exporter: token is malformed: token contains an invalid number of segments',
   ],
   [
     () => from('registry', { ref, 'max-age': 'old' }),

@@ -5,12 +5,17 @@ import { parseReference, type Reference, withDefaultTag } from '../../../wire/oc
 import type { CompressionOptions } from '../../exporter/attributes.ts';
 import type { ExportMode } from '../../solver/export-walk.ts';
 import { type AttributeReader, attributeReader, CacheOptionsError } from './attributes.ts';
+import { type GhaPlace, readGhaPlace } from './gha-place.ts';
 import type { CacheRequest } from './port.ts';
+import { readS3Place, type S3Place } from './s3-place.ts';
 
 /** Where a cache lies that is a manifest with blobs. */
 export type ContentPlace =
   | { readonly type: 'registry'; readonly reference: Reference; readonly insecure: boolean }
   | { readonly type: 'local'; readonly directory: string; readonly tag: string; readonly digest?: Digest };
+
+/** Where a cache lies that is one document with blobs. */
+export type ObjectPlace = S3Place | GhaPlace;
 
 /** How a cache of a manifest and blobs is written. */
 export interface ContentForm {
@@ -38,11 +43,15 @@ export type CacheExportOptions =
       readonly form: ContentForm;
       /** Afterwards delete what the directory's index does not reach. */
       readonly reset: boolean;
-    } & ExportChoice);
+    } & ExportChoice)
+  | ({ readonly type: 'object'; readonly place: ObjectPlace } & ExportChoice)
+  /** Nothing is written, with a reason. */
+  | { readonly type: 'none'; readonly vertex: string; readonly reason: string };
 
 /** A checked `--cache-from`. */
 export interface CacheImportOptions {
-  readonly place: ContentPlace;
+  /** A text is the reason why there is none. */
+  readonly place: ContentPlace | ObjectPlace | string;
   /** Results that are older, in milliseconds, are not used. */
   readonly maxAge?: number;
 }
@@ -50,15 +59,15 @@ export interface CacheImportOptions {
 /** Compression of layers that are made for a cache without a say in it. */
 export const defaultCompression: CompressionOptions = { type: 'gzip', force: false };
 
-const exportTypes = ['registry', 'local', 'inline'];
-const importTypes = ['registry', 'local'];
+const exportTypes = ['registry', 'local', 'inline', 's3', 'gha'];
+const importTypes = ['registry', 'local', 's3', 'gha'];
 
 /**
  * Reads a `--cache-to`.
  *
  * @throws CacheOptionsError
  */
-export function readExportOptions({ type, attributes }: CacheRequest): CacheExportOptions {
+export function readExportOptions({ type, attributes }: CacheRequest, env: NodeJS.ProcessEnv): CacheExportOptions {
   const read = attributeReader(`${type} cache exporter`, attributes);
   switch (type) {
     case 'inline':
@@ -72,6 +81,14 @@ export function readExportOptions({ type, attributes }: CacheRequest): CacheExpo
       const place = { type: 'local', directory: read.required('dest'), tag: read.text('tag') ?? 'latest' } as const;
       return { type: 'content', place, form: readForm(read), reset: readReset(attributes), ...readChoice(read) };
     }
+    case 's3':
+      return { type: 'object', place: readS3Place(read, env), ...readChoice(read) };
+    case 'gha': {
+      const place = readGhaPlace(read, env, new Date());
+      if (typeof place === 'string')
+        return { type: 'none', vertex: 'exporting to GitHub Actions Cache', reason: place };
+      return { type: 'object', place, ...readChoice(read) };
+    }
     default:
       throw new CacheOptionsError(unknownType('exporter', type, exportTypes));
   }
@@ -82,12 +99,14 @@ export function readExportOptions({ type, attributes }: CacheRequest): CacheExpo
  *
  * @throws CacheOptionsError
  */
-export function readImportOptions({ type, attributes }: CacheRequest): CacheImportOptions {
+export function readImportOptions({ type, attributes }: CacheRequest, env: NodeJS.ProcessEnv): CacheImportOptions {
   const read = attributeReader(`${type} cache importer`, attributes);
   const age = read.duration('max-age', Number.POSITIVE_INFINITY);
   const maxAge = Number.isFinite(age) ? { maxAge: age } : {};
   if (type === 'registry') return { place: registryPlace('importer', read), ...maxAge };
   if (type === 'local') return { place: localSource(read, attributes), ...maxAge };
+  if (type === 's3') return { place: readS3Place(read, env), ...maxAge };
+  if (type === 'gha') return { place: readGhaPlace(read, env, new Date()), ...maxAge };
   throw new CacheOptionsError(unknownType('importer', type, importTypes));
 }
 

@@ -7,6 +7,7 @@ import type { LayerBlobSource } from '../../exporter/image-writer.ts';
 import type { LayerBlob } from '../../solver/record-graph.ts';
 import type { SourceLayers } from '../../source/layer-port.ts';
 import type { EventSink, Timestamp } from '../../status/event.ts';
+import type { ObjectHttp } from './object-http.ts';
 
 /** A `--cache-from` or `--cache-to`: its type, and its other attributes by lower-case name. */
 export interface CacheRequest {
@@ -38,6 +39,7 @@ export interface CacheImportDeps extends ProgressDeps {
   readonly registryFor: RegistryFor;
   readonly content: Pick<ContentStore, 'has' | 'read'>;
   readonly layers: Pick<SourceLayers, 'addLazy'>;
+  readonly http: ObjectHttp;
   /** The environment, for credentials of object stores. */
   readonly env: NodeJS.ProcessEnv;
   /** How long a source may take to be read, in milliseconds; 30 seconds unless said. */
@@ -51,5 +53,6 @@ export interface CacheExportDeps extends ProgressDeps {
   readonly content: Pick<ContentStore, 'read'>;
   /** The repository that a blob is known to be in, for mounting it instead of uploading. */
   readonly repositoryOf: (digest: string) => string | undefined;
+  readonly http: ObjectHttp;
   readonly env: NodeJS.ProcessEnv;
 }

@@ -25,6 +25,9 @@ export function isCacheLayerError(error: unknown): boolean {
   return false;
 }
 
+/** The part of a place that gives layers. */
+export type LayerReader = Pick<ContentReader, 'open' | 'mayHave' | 'has'>;
+
 export interface SourceCacheLayers {
   /** What is known of a blob; undefined when the source has none, or does not say what is in it. */
   find(digest: string): CacheLayer | undefined;
@@ -42,7 +45,7 @@ export interface SourceCacheLayers {
 export function sourceCacheLayers(
   source: string,
   descriptors: Iterable<Descriptor>,
-  reader: ContentReader,
+  reader: LayerReader,
   { content, layers }: Pick<CacheImportDeps, 'content' | 'layers'>,
   warn: (message: string) => void,
 ): SourceCacheLayers {
