@@ -14,12 +14,11 @@ import {
   readEpoch,
   readImageAttributes,
 } from './attributes.ts';
-import { writeDestination } from './destination.ts';
 import type { ExportProgress } from './export-progress.ts';
+import { type ExportTarget, pathTarget } from './export-target.ts';
 import { createdAnnotation, type LayerBlobSource, type WrittenImage, writeImage } from './image-writer.ts';
-import { exportTree } from './local.ts';
 import { orderedDescriptor } from './manifest.ts';
-import { ociArchive, writeLayout } from './oci-archive.ts';
+import { ociArchive } from './oci-archive.ts';
 import { pushImage } from './push.ts';
 import type { BuildOutput, PlatformResult } from './result.ts';
 import { treesTar } from './tar.ts';
@@ -28,8 +27,8 @@ import { treesTar } from './tar.ts';
 export interface ExportRequest {
   readonly type: 'image' | 'oci' | 'docker' | 'local' | 'tar';
   readonly attributes: Readonly<Record<string, string>>;
-  /** A path, or `-` for standard output. */
-  readonly dest?: string;
+  /** Where the result goes, unless the engine keeps it. */
+  readonly target?: ExportTarget;
 }
 
 /** What exporters get from the engine. */
@@ -113,9 +112,10 @@ function storedNames(names: readonly Reference[], image: WrittenImage, attribute
 function archiveExporter(request: ExportRequest, attributes: ImageAttributes, context: ExportContext): Exporter {
   const docker = request.type === 'docker';
   const names = attributes.names.map(name => withDefaultTag(parseReference(name)));
-  const { dest } = request;
-  if (dest === undefined && !docker) throw new ExporterAttributeError(`dest is required for ${request.type} exporter`);
-  if (dest === undefined && !context.loadIntoEngine) {
+  const { target } = request;
+  if (target === undefined && !docker)
+    throw new ExporterAttributeError(`dest is required for ${request.type} exporter`);
+  if (target === undefined && !context.loadIntoEngine) {
     throw new ExporterAttributeError(
       'there is no Docker engine to load the image into: start one, or write a file with --output=type=docker,dest=FILE',
     );
@@ -131,14 +131,17 @@ function archiveExporter(request: ExportRequest, attributes: ImageAttributes, co
       const image = await writeImage(output, attributes, { ...context, progress }, signal);
       const created = createdAnnotation(image, context.now());
       const options = { names: attributes.names, created, docker };
-      await progress.step(attributes.tar ? 'sending tarball' : 'copying files', async advance => {
-        if (!attributes.tar && dest !== undefined) await writeLayout(image, context.content, dest, options, signal);
-        else if (dest !== undefined)
-          await writeDestination(dest, ociArchive(image, context.content, options, signal), advance, signal);
-        else await context.loadIntoEngine?.(ociArchive(image, context.content, options, signal), signal);
-      });
       const annotations = { ...image.descriptor.annotations, ...created };
-      return imageResponse({ ...image, descriptor: { ...image.descriptor, annotations } }, names);
+      const answers = imageResponse({ ...image, descriptor: { ...image.descriptor, annotations } }, names);
+      await progress.step(attributes.tar ? 'sending tarball' : 'copying files', async advance => {
+        if (!attributes.tar && target !== undefined) await target.layout(image, context.content, options, signal);
+        else {
+          const archive = ociArchive(image, context.content, options, signal);
+          if (target !== undefined) await target.archive(archive, answers, advance, signal);
+          else await context.loadIntoEngine?.(archive, signal);
+        }
+      });
+      return answers;
     },
   };
 }
@@ -168,8 +171,8 @@ function epochOf(request: ExportRequest, output: BuildOutput): number | undefine
 }
 
 function localExporter(request: ExportRequest, context: ExportContext): Exporter {
-  const { dest } = request;
-  if (dest === undefined) throw new ExporterAttributeError('dest is required for local exporter');
+  const { target } = request;
+  if (target === undefined) throw new ExporterAttributeError('dest is required for local exporter');
   const mode = request.attributes['mode'] ?? 'copy';
   if (mode !== 'copy' && mode !== 'delete')
     throw new ExporterAttributeError(`mode ${mode} is unknown: it is copy or delete`);
@@ -180,14 +183,23 @@ function localExporter(request: ExportRequest, context: ExportContext): Exporter
       const split = splits(request, output);
       const epoch = epochOf(request, output);
       if (!split) refuseOverlap(output.platforms);
+      await using stack = new AsyncDisposableStack();
+      const trees = [];
       for (const result of output.platforms) {
-        await using opened = await context.open(result.ref, signal);
-        const target = split ? `${dest}/${platformDirectory(result.platform)}` : dest;
-        const id = split ? `copying files ${result.id}` : 'copying files';
-        await progress.step(id, async advance => {
-          const options = { ...(epoch === undefined ? {} : { epoch }), mirror: mode === 'delete', advance };
-          exportTree(opened.tree, target, options, signal);
-        });
+        const { tree } = stack.use(await context.open(result.ref, signal));
+        trees.push({ id: result.id, tree, directory: split ? platformDirectory(result.platform) : '' });
+      }
+      // What is to be removed can only be told when everything that stays is known.
+      const groups = mode === 'delete' ? [trees] : trees.map(tree => [tree]);
+      for (const group of groups) {
+        const id = split && mode === 'copy' ? `copying files ${group[0]?.id}` : 'copying files';
+        await progress.step(id, advance =>
+          target.trees(
+            group,
+            { ...(epoch === undefined ? {} : { epoch }), mirror: mode === 'delete', advance },
+            signal,
+          ),
+        );
       }
       return {};
     },
@@ -203,7 +215,7 @@ function refuseOverlap(platforms: readonly PlatformResult[]): void {
 }
 
 function tarExporter(request: ExportRequest, context: ExportContext): Exporter {
-  const { dest = '-' } = request;
+  const { target = pathTarget('-') } = request;
   readEpoch(request.attributes);
   return {
     name: 'exporting to client tarball',
@@ -217,7 +229,7 @@ function tarExporter(request: ExportRequest, context: ExportContext): Exporter {
         trees.push({ prefix: split ? platformDirectory(result.platform) : '', tree });
       }
       const bytes = treesTar(trees, epochOf(request, output), signal);
-      await progress.step('sending tarball', advance => writeDestination(dest, bytes, advance, signal));
+      await progress.step('sending tarball', advance => target.archive(bytes, {}, advance, signal));
       return {};
     },
   };

@@ -1,6 +1,7 @@
 import { type BuildCaches, openBuildCaches } from '../../engine/cache/remote/build-caches.ts';
 import { dockerEngine } from '../../engine/exporter/docker-engine.ts';
 import { createExportProgress } from '../../engine/exporter/export-progress.ts';
+import { pathTarget } from '../../engine/exporter/export-target.ts';
 import { createExporter, type ExportContext, type Exporter } from '../../engine/exporter/exporter.ts';
 import type { BuildOutput, PlatformResult } from '../../engine/exporter/result.ts';
 import type { OpContext } from '../../engine/ops/op-context.ts';
@@ -55,7 +56,12 @@ export async function runEmbeddedBuild(
     const entitlements = new Set(request.network === 'host' ? [...request.allow, 'network.host'] : request.allow);
     const recorder = recordProvenance(engine, request, frontend.options, places.graphs);
     provenance = recorder;
-    const exporters = request.outputs.map(output => createExporter(output, exportContext(engine)));
+    const exporters = request.outputs.map(({ type, attributes, dest }) =>
+      createExporter(
+        { type, attributes, ...(dest === undefined ? {} : { target: pathTarget(dest) }) },
+        exportContext(engine),
+      ),
+    );
     const contexts = stack.use(openLocalContexts(engine.checksumState));
     const session = newID();
     const secrets = secretProvider(request.secrets, process.env);
