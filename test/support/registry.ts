@@ -1,9 +1,6 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { startDockerRegistry } from './docker-registry.ts';
 
 const BASE_IMAGES = new URL('../vectors/base-image/', import.meta.url);
 
@@ -30,25 +27,8 @@ export function hasRegistry(): boolean {
 
 /** Starts Debian's `docker-registry` with the base images of the vectors under `library/busybox`. */
 export async function startRegistry(): Promise<TestRegistry> {
-  const dir = mkdtempSync(join(tmpdir(), 'outcrop-registry-'));
-  const port = await freePort();
-  const config = join(dir, 'config.yml');
-  writeFileSync(
-    config,
-    `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${dir}/data}, delete: {enabled: true}}\nhttp: {addr: 127.0.0.1:${port}}\n`,
-  );
-  const server = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
-  const url = `http://127.0.0.1:${port}`;
-  for (let attempt = 0; attempt < 100; attempt++) {
-    if (
-      await fetch(`${url}/v2/`).then(
-        answer => answer.ok,
-        () => false,
-      )
-    )
-      break;
-    await delay(50);
-  }
+  const server = await startDockerRegistry();
+  const url = `http://${server.host}`;
   const blob = (digest: string) => readFileSync(new URL(`blobs/sha256/${digest.slice('sha256:'.length)}`, BASE_IMAGES));
   const index = JSON.parse(readFileSync(new URL('index.json', BASE_IMAGES), 'utf8')) as BaseIndex;
 
@@ -83,27 +63,13 @@ export async function startRegistry(): Promise<TestRegistry> {
     await tag(`library/busybox:${name}`, name);
   }
   return {
-    address: `localhost:${port}`,
+    address: server.host.replace('127.0.0.1', 'localhost'),
     tag,
-    async [Symbol.asyncDispose]() {
-      const ended = new Promise(done => server.once('close', done));
-      server.kill();
-      await ended;
-      rmSync(dir, { recursive: true, force: true });
-    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }
 
 async function expectOk(answer: Promise<Response>): Promise<void> {
   const { ok, status, url } = await answer;
   if (!ok) throw new Error(`${url} answered ${status}`);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>(done => server.listen(0, '127.0.0.1', done));
-  const address = server.address();
-  await new Promise(done => server.close(done));
-  if (address === null || typeof address === 'string') throw new Error('no free port');
-  return address.port;
 }

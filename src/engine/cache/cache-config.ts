@@ -1,6 +1,6 @@
 /** `cacheconfig.v0`, the JSON that describes an exported cache (remote-cache facts, sections 2 and 7). */
 import { type CacheRecordNode, type LayerBlob, newestResult } from '../solver/record-graph.ts';
-import type { Timestamp } from '../status/event.ts';
+import { formatTimestamp } from '../status/timestamp.ts';
 
 /** Media type of the config blob. */
 export const cacheConfigMediaType = 'application/vnd.buildkit.cacheconfig.v0';
@@ -40,14 +40,6 @@ export interface ConfigRecord {
 export interface CacheConfig {
   readonly layers?: readonly ConfigLayer[];
   readonly records?: readonly ConfigRecord[];
-}
-
-/** RFC 3339 in UTC with as many decimals as needed, up to nine. */
-export function formatTimestamp(time: Timestamp): string {
-  const nanoseconds = ((time % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
-  const seconds = new Date(Number((time - nanoseconds) / 1_000_000n)).toISOString().slice(0, 19);
-  const decimals = nanoseconds.toString().padStart(9, '0').replace(/0+$/, '');
-  return `${seconds}${decimals === '' ? '' : `.${decimals}`}Z`;
 }
 
 interface Layer {

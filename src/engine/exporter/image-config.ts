@@ -1,6 +1,6 @@
 import { goJson } from '../../wire/oci/go-json.ts';
 import type { History } from '../../wire/oci/image-config.ts';
-import type { Timestamp } from '../status/event.ts';
+import { formatTimestamp } from '../status/timestamp.ts';
 import { rawMembers, sortedObject } from './raw-json.ts';
 import type { LayerBlob } from './result.ts';
 
@@ -65,7 +65,9 @@ function fillHistory(
   const timed = matched.map(entry => {
     if (entry.empty_layer) return entry;
     const layer = layers[next++];
-    return entry.created !== undefined || layer === undefined ? entry : withCreated(entry, rfc3339(layer.createdAt));
+    return entry.created !== undefined || layer === undefined
+      ? entry
+      : withCreated(entry, formatTimestamp(layer.createdAt));
   });
   const firstGap = timed.findIndex(entry => entry.created === undefined);
   const known = (entries: readonly History[]) => entries.find(entry => entry.created !== undefined)?.created;
@@ -95,7 +97,7 @@ function matchLayers(history: readonly History[], layers: readonly LayerBlob[]):
   }
   for (const layer of surplus < 0 ? layers.slice(surplus) : []) {
     entries.push({
-      created: rfc3339(layer.createdAt),
+      created: formatTimestamp(layer.createdAt),
       ...(layer.description === undefined ? {} : { created_by: layer.description }),
       comment: 'buildkit.exporter.image.v0',
     });
@@ -123,11 +125,4 @@ function isAfter(time: string, epoch: number): boolean {
 /** Seconds since the epoch as RFC 3339 in UTC without a fraction. */
 export function isoTime(seconds: number): string {
   return `${new Date(seconds * 1000).toISOString().slice(0, 19)}Z`;
-}
-
-/** Nanoseconds since the epoch as RFC 3339 in UTC, with as many decimals as are needed. */
-function rfc3339(time: Timestamp): string {
-  const fraction = (time % 1_000_000_000n).toString().padStart(9, '0').replace(/0+$/, '');
-  const seconds = isoTime(Number(time / 1_000_000_000n)).slice(0, -1);
-  return `${seconds}${fraction === '' ? '' : `.${fraction}`}Z`;
 }

@@ -1,4 +1,5 @@
 import type { BuildEvent, Timestamp } from '../../engine/status/event.ts';
+import { formatTimestamp } from '../../engine/status/timestamp.ts';
 import type { StatusBatch } from './batch.ts';
 
 /**
@@ -46,7 +47,7 @@ function plainOf(event: BuildEvent): Record<string, unknown> {
         ...(event.name ? { name: event.name } : {}),
         ...(event.total ? { total: event.total } : {}),
         current: event.current,
-        timestamp: rfc3339(event.timestamp),
+        timestamp: formatTimestamp(event.timestamp),
         ...times(event),
       };
     case 'log':
@@ -54,7 +55,7 @@ function plainOf(event: BuildEvent): Record<string, unknown> {
         vertex: event.vertex,
         stream: event.stream,
         data: base64(event.data),
-        timestamp: rfc3339(event.timestamp),
+        timestamp: formatTimestamp(event.timestamp),
       };
     case 'warning':
       return {
@@ -88,8 +89,8 @@ function position({ line, character }: { line: number; character: number }): Rec
 
 function times({ started, completed }: { started?: Timestamp; completed?: Timestamp }): Record<string, string> {
   return {
-    ...(started === undefined ? {} : { started: rfc3339(started) }),
-    ...(completed === undefined ? {} : { completed: rfc3339(completed) }),
+    ...(started === undefined ? {} : { started: formatTimestamp(started) }),
+    ...(completed === undefined ? {} : { completed: formatTimestamp(completed) }),
   };
 }
 
@@ -97,14 +98,7 @@ function base64(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('base64');
 }
 
-/** Nanoseconds since the epoch as RFC 3339 in UTC, with as many decimals as are needed. */
-function rfc3339(time: Timestamp): string {
-  const seconds = new Date(Number(time / 1_000_000n)).toISOString().slice(0, 19);
-  const fraction = (time % 1_000_000_000n).toString().padStart(9, '0').replace(/0+$/, '');
-  return `${seconds}${fraction === '' ? '' : `.${fraction}`}Z`;
-}
-
-/** The inverse of `rfc3339`. @throws RangeError when the text is no such time. */
+/** The inverse of `formatTimestamp`. @throws RangeError when the text is no such time. */
 export function parseRfc3339(text: string): Timestamp {
   const match = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?(Z|[+-]\d{2}:\d{2})$/.exec(text);
   const milliseconds = match ? Date.parse(`${match[1]}${match[3]}`) : Number.NaN;

@@ -7,7 +7,7 @@ import type { Ref, SnapshotRef } from '../../ops/ref.ts';
 import { type ExportMode, walkForExport } from '../../solver/export-walk.ts';
 import type { CacheKey, CacheRecord } from '../../solver/key.ts';
 import type { CacheRecordNode } from '../../solver/record-graph.ts';
-import { formatTimestamp } from '../cache-config.ts';
+import { formatTimestamp } from '../../status/timestamp.ts';
 import { importedCacheOf } from './import.ts';
 import type { CacheExportDeps, CacheLayer } from './port.ts';
 
@@ -79,7 +79,7 @@ export async function collectRecords(
 }
 
 /** The record whose result is exported for a key, as `walkForExport` takes it. */
-export function recordOf<R>(key: CacheKey<R>): CacheRecord<R> | undefined {
+function recordOf<R>(key: CacheKey<R>): CacheRecord<R> | undefined {
   const records = key.record === undefined ? key.records : [key.record, ...key.records];
   return records.find(({ cache, resultId }) => cache.results.exists(resultId));
 }

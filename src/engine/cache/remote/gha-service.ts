@@ -11,7 +11,7 @@ export interface ActionsEntry {
 }
 
 /** What is to be saved. Its bytes may be asked for more than once. */
-export interface ActionsUpload {
+interface ActionsUpload {
   readonly size: number;
   readonly open: () => AsyncIterable<Uint8Array>;
 }

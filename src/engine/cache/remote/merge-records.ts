@@ -2,7 +2,7 @@
 import { type CacheRecordNode, type LayerBlob, type RecordGraph, recordGraph } from '../../solver/record-graph.ts';
 
 /** Adds records to a graph, those below before those above. */
-export function addRecords<L extends LayerBlob>(graph: RecordGraph<L>, records: readonly CacheRecordNode<L>[]): void {
+function addRecords<L extends LayerBlob>(graph: RecordGraph<L>, records: readonly CacheRecordNode<L>[]): void {
   const added = new Map<CacheRecordNode<L>, CacheRecordNode<L> | undefined>();
   const stack = [...records].reverse();
   for (let record = stack.at(-1); record !== undefined; record = stack.at(-1)) {

@@ -3,14 +3,14 @@ import type { Descriptor } from '../../../wire/oci/descriptor.ts';
 import { isDigest } from '../../../wire/oci/digest.ts';
 import { OCI_LAYER_GZIP } from '../../../wire/oci/media-types.ts';
 import type { CacheConfig, LayerAnnotations } from '../cache-config.ts';
-import { formatTimestamp } from '../cache-config.ts';
+import { formatTimestamp } from '../../status/timestamp.ts';
 import { timestampOf } from '../timestamp.ts';
 import type { ContentReader } from './content-place.ts';
 import type { SourceCache } from './inline-image.ts';
 import { parseCacheConfig } from './parse-config.ts';
 import type { CacheLayer } from './port.ts';
 
-export interface ObjectReader extends Pick<ContentReader, 'open' | 'mayHave' | 'has'> {
+interface ObjectReader extends Pick<ContentReader, 'open' | 'mayHave' | 'has'> {
   /** The documents that the place has; none when nothing was ever written. */
   documents(signal: AbortSignal): Promise<readonly Uint8Array[]>;
 }

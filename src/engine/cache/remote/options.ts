@@ -26,7 +26,7 @@ export interface ContentForm {
 }
 
 /** What all exports have in common. */
-export interface ExportChoice {
+interface ExportChoice {
   readonly mode: ExportMode;
   /** A failed export is shown, but does not fail the build. */
   readonly ignoreError: boolean;
