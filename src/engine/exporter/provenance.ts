@@ -6,8 +6,8 @@
 import type { Descriptor } from '../../wire/oci/descriptor.ts';
 import { goJson } from '../../wire/oci/go-json.ts';
 import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
-import { formatTimestamp } from '../cache/cache-config.ts';
 import type { Timestamp } from '../status/event.ts';
+import { formatTimestamp } from '../status/timestamp.ts';
 import { jsonList, jsonMap, jsonObject, jsonText, sortKeys } from './json-text.ts';
 import { orderedDescriptor, PRIVATE_ANNOTATIONS } from './manifest.ts';
 import type { ProvenanceCapture } from './provenance-capture.ts';
