@@ -3,9 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { digestOf } from '../../wire/oci/digest.ts';
 import { DockerfileError } from '../dockerfile/error.ts';
-import { warningJson } from '../dockerfile/lint/check-result.ts';
 import { renderErrorSource } from '../dockerfile/source-block.ts';
-import { checkDockerfile, planDockerfile } from './plan-dockerfile.ts';
+import { planDockerfile } from './plan-dockerfile.ts';
+import { answerRequest } from './request/answer-request.ts';
 import { recordedHost } from './testing-host.ts';
 
 const FOLDER = new URL('../../../test/vectors/dockerfile/', import.meta.url);
@@ -71,9 +71,7 @@ interface ErrorCase extends PlanningCase {
   readonly sources: readonly { readonly block: string }[];
 }
 
-const errors = readdirSync(new URL('errors/', FOLDER)).flatMap(file =>
-  file.endsWith('.json') ? [file.slice(0, -'.json'.length)] : [],
-);
+const errors = vectorNames('errors/');
 
 test(`what cannot be planned fails as in BuildKit: ${errors.length} of ${errors.length} errors`, async t => {
   for (const name of errors) {
@@ -95,23 +93,60 @@ test(`what cannot be planned fails as in BuildKit: ${errors.length} of ${errors.
 });
 
 interface LintCase extends PlanningCase {
-  readonly warnings: readonly { readonly ruleName: string }[];
-  readonly buildError?: { readonly message: string };
+  readonly warnings: readonly unknown[];
+  readonly buildError?: unknown;
+  readonly text: string;
+  readonly status: number;
 }
 
-const checks = readdirSync(new URL('lint/', FOLDER)).flatMap(file =>
-  file.endsWith('.json') ? [file.slice(0, -'.json'.length)] : [],
-);
+const checks = vectorNames('lint/');
 
 test(`a check finds what BuildKit finds: ${checks.length} of ${checks.length} checks`, async t => {
   for (const name of checks) {
     await t.test(name, async () => {
       const dockerfile = readFileSync(new URL(`lint/${name}.Dockerfile`, FOLDER));
       const given: LintCase = JSON.parse(readFileSync(new URL(`lint/${name}.json`, FOLDER), 'utf8'));
-      const { host, options } = world(dockerfile, given);
-      const { warnings, error } = await checkDockerfile(host, options, AbortSignal.timeout(10_000));
-      assert.deepEqual(warnings.map(warningJson), given.warnings);
-      assert.equal(error?.message, given.buildError?.message);
+      const { json, text, metadata } = await answer('frontend.lint', dockerfile, given);
+      assert.deepEqual(json.warnings ?? [], given.warnings);
+      assert.deepEqual(json.buildError, given.buildError);
+      assert.equal(text, given.text);
+      assert.equal(metadata.get('result.statuscode'), String(given.status));
     });
   }
 });
+
+interface OutlineCase extends PlanningCase {
+  readonly outline: { readonly json: unknown; readonly text: string };
+  readonly targets: { readonly json: unknown; readonly text: string };
+}
+
+const outlines = vectorNames('outline/');
+
+test(`parameters and targets are listed as in BuildKit: ${outlines.length} of ${outlines.length} files`, async t => {
+  for (const name of outlines) {
+    await t.test(name, async () => {
+      const dockerfile = readFileSync(new URL(`outline/${name}.Dockerfile`, FOLDER));
+      const given: OutlineCase = JSON.parse(readFileSync(new URL(`outline/${name}.json`, FOLDER), 'utf8'));
+      for (const what of ['outline', 'targets'] as const) {
+        const { json, text } = await answer(`frontend.${what}`, dockerfile, given);
+        const { sources, ...rest } = json;
+        assert.deepEqual(rest, given[what].json);
+        assert.equal(text, given[what].text);
+        assert.deepEqual(sources, [dockerfile.toString('base64')]);
+      }
+    });
+  }
+});
+
+async function answer(request: string, dockerfile: Uint8Array, given: PlanningCase) {
+  const { host, options } = world(dockerfile, given);
+  options.set('requestid', request);
+  const { metadata } = await answerRequest(host, options, AbortSignal.timeout(10_000));
+  return { json: JSON.parse(metadata.get('result.json') ?? ''), text: metadata.get('result.txt'), metadata };
+}
+
+function vectorNames(folder: string): string[] {
+  return readdirSync(new URL(folder, FOLDER)).flatMap(file =>
+    file.endsWith('.json') ? [file.slice(0, -'.json'.length)] : [],
+  );
+}

@@ -4,6 +4,7 @@ import { withLocation } from '../dockerfile/error.ts';
 import { expandWord } from '../dockerfile/expand.ts';
 import type { ArgInstruction } from '../dockerfile/instruction.ts';
 import type { ProxyEnv } from '../llb/index.ts';
+import type { OutlineArgNote } from './stage-outline.ts';
 
 /** The arguments that exist without being declared, overridden by build arguments of their names. */
 export function predefinedArgs(
@@ -28,6 +29,12 @@ export function predefinedArgs(
   return new Map(Object.entries(values).map(([key, value]) => [key, buildArgs.get(key) ?? value]));
 }
 
+interface GlobalArgs {
+  readonly args: Map<string, string>;
+  /** Those that the file declares, with or without a value. */
+  readonly notes: ReadonlyMap<string, OutlineArgNote>;
+}
+
 /**
  * The predefined arguments and those before the first FROM: a build argument's value, else the default expanded with those
  * before it. One without either is not there. Throws DockerfileError.
@@ -37,23 +44,29 @@ export function globalArgs(
   instructions: readonly ArgInstruction[],
   buildArgs: ReadonlyMap<string, string>,
   escapeChar: string,
-): Map<string, string> {
+): GlobalArgs {
   const args = new Map(predefined);
+  const notes = new Map<string, OutlineArgNote>();
   for (const { args: definitions, lines } of instructions) {
-    for (const { key, value } of definitions) {
+    for (const { key, value, doc } of definitions) {
       try {
-        const given =
-          buildArgs.get(key) ??
-          (value === undefined ? undefined : expandWord(value, args, { escape: escapeChar }).text);
-        if (given === undefined) continue;
+        const given = buildArgs.get(key);
+        const word =
+          given !== undefined || value === undefined ? undefined : expandWord(value, args, { escape: escapeChar });
+        const needs = new Set(word?.used);
+        // A default that extends the earlier value needs what that one needed.
+        if (needs.delete(key)) for (const needed of notes.get(key)?.needs ?? []) needs.add(needed);
+        const result = given ?? word?.text;
+        notes.set(key, { value: result, doc, lines, needs });
+        if (result === undefined) continue;
         args.delete(key);
-        args.set(key, given);
+        args.set(key, result);
       } catch (error) {
         throw withLocation(error, lines);
       }
     }
   }
-  return args;
+  return { args, notes };
 }
 
 const PROXIES = {

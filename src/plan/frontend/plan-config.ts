@@ -46,11 +46,14 @@ export function planEnv(scope: InstructionScope, env: EnvInstruction): void {
 export function planArg(scope: InstructionScope, { args, lines }: ArgInstruction): void {
   const { context, stage, linter } = scope;
   const shown: string[] = [];
-  for (const { key, value: written } of args) {
+  for (const { key, value: written, doc } of args) {
     lintSecretName(linter, 'ARG', key, lines);
     const value =
       context.buildArgs.get(key) ?? (written === undefined ? context.globalArgs.get(key) : scope.word(written));
     if (value !== undefined && !HIDDEN_ARGS.has(key)) setStageEnv(stage, key, value);
+    const isInherited = written === undefined && !context.buildArgs.has(key) && value !== undefined;
+    if (!isInherited) stage.outline.args.set(key, { value, doc, lines, needs: new Set() });
+    stage.outline.usedArgs.add(key);
     stage.args.push({ key, value });
     shown.push(value === undefined ? key : `${key}=${value}`);
   }

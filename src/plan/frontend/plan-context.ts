@@ -8,6 +8,7 @@ import type { BuildContext } from './build-context.ts';
 import type { FrontendHost } from './host.ts';
 import type { FrontendOptions } from './options.ts';
 import type { StageState } from './stage.ts';
+import type { OutlineArgNote } from './stage-outline.ts';
 
 /** What planning for one platform has at hand. */
 export interface PlanContext {
@@ -24,6 +25,8 @@ export interface PlanContext {
   readonly buildArgs: Map<string, string>;
   /** Predefined arguments and those before the first FROM, with their values. */
   readonly globalArgs: Map<string, string>;
+  /** Where arguments before the first FROM are declared. */
+  readonly globalNotes: ReadonlyMap<string, OutlineArgNote>;
   /** Seconds since 1970 that things are dated with. */
   readonly epoch: number | undefined;
   /** Names of the arguments that exist globally, with or without a value. */

@@ -6,22 +6,25 @@ import { DockerfileError } from '../dockerfile/error.ts';
 import { type CheckOptions, CheckOptionsError, parseCheckOptions } from '../dockerfile/lint/check-options.ts';
 import { createLinter, type Linter, type LintWarning, lintErrorMessage } from '../dockerfile/lint/linter.ts';
 import { lintContinuations, lintObserver, lintStages } from '../dockerfile/lint/parse-rules.ts';
+import type { OutlineJson } from '../dockerfile/outline.ts';
 import { parseFile } from '../dockerfile/parse-file.ts';
 import { parseStages } from '../dockerfile/parse-stages.ts';
+import { listTargets, type TargetJson } from '../dockerfile/targets.ts';
 import { loadDefinition } from '../llb/load.ts';
 import type { SourceMap } from '../llb/vertex.ts';
 import { type BuildContext, loadBuildContext } from './build-context.ts';
 import type { FrontendHost } from './host.ts';
 import { FrontendOptionError, parseFrontendOptions } from './options.ts';
-import { type ParsedBuild, type PlatformPlan, planPlatform, planTarget } from './plan-platform.ts';
+import { marshalTarget, type ParsedBuild, type PlatformPlan, planPlatform, planTarget } from './plan-platform.ts';
 import { withResolveCache } from './resolve-cache.ts';
+import { outlineOf } from './stage-outline.ts';
 
 export type { PlatformPlan } from './plan-platform.ts';
 
 const CHECK_ARGUMENT = 'BUILDKIT_DOCKERFILE_CHECK';
 
 /** The file that is planned, and the graph that loaded it. */
-interface LoadedDockerfile extends SourceMap {
+export interface LoadedDockerfile extends SourceMap {
   readonly definition: Definition;
   /** The step that loaded it: warnings belong to it. */
   readonly vertex: Digest;
@@ -50,15 +53,14 @@ export async function planDockerfile(
   signal: AbortSignal,
 ): Promise<DockerfilePlan> {
   return withFile(host, rawOptions, signal, async loaded => {
-    const warnings: LintWarning[] = [];
-    const linter = createLinter(loaded.checks, warning => warnings.push(warning));
+    const { checks, linter, warnings } = openChecks(loaded);
     const build = parseBuild(loaded, linter);
     const { targetPlatforms, multiPlatform } = build.options;
     const targets = targetPlatforms.length === 0 ? [undefined] : targetPlatforms;
     const platforms = await Promise.all(
       targets.map((target, i) => planPlatform(build, target, i === 0 ? linter : silent)),
     );
-    failOnWarnings(loaded.checks, warnings);
+    failOnWarnings(checks, warnings);
     return { platforms, isMultiPlatform: multiPlatform, dockerfile: loaded.dockerfile, warnings };
   });
 }
@@ -81,13 +83,15 @@ export async function checkDockerfile(
   signal: AbortSignal,
 ): Promise<DockerfileCheck> {
   return withFile(host, rawOptions, signal, async loaded => {
-    const warnings: LintWarning[] = [];
-    const linter = createLinter(loaded.checks, warning => warnings.push(warning));
+    let warnings: readonly LintWarning[] = [];
     let found: Error | undefined;
     try {
-      const build = parseBuild(loaded, linter);
-      await planTarget(build, undefined, linter, build.options.target === '' ? 'all stages' : 'what the target needs');
-      failOnWarnings(loaded.checks, warnings);
+      const opened = openChecks(loaded);
+      warnings = opened.warnings;
+      const build = parseBuild(loaded, opened.linter);
+      const scope = build.options.target === '' ? 'all stages' : 'what the target needs';
+      await planTarget(build, undefined, opened.linter, scope);
+      failOnWarnings(opened.checks, warnings);
     } catch (error) {
       signal.throwIfAborted();
       found = error instanceof Error ? error : new Error(String(error));
@@ -96,12 +100,54 @@ export async function checkDockerfile(
   });
 }
 
+/** The target of a Dockerfile, planned for the build platform, whatever platforms are asked for. */
+export interface PlannedTarget {
+  readonly dockerfile: LoadedDockerfile;
+  readonly warnings: readonly LintWarning[];
+  readonly outline: OutlineJson;
+  /** Writes the graph. */
+  definition(): Definition;
+}
+
+/** Plans the target without building it. Throws what {@link planDockerfile} throws. */
+export async function planTargetOnly(
+  host: FrontendHost,
+  rawOptions: ReadonlyMap<string, string>,
+  signal: AbortSignal,
+): Promise<PlannedTarget> {
+  return withFile(host, rawOptions, signal, async loaded => {
+    const { checks, linter, warnings } = openChecks(loaded);
+    const build = parseBuild(loaded, linter);
+    const { context, target } = await planTarget(build, undefined, linter, 'what the target needs');
+    failOnWarnings(checks, warnings);
+    return {
+      dockerfile: loaded.dockerfile,
+      warnings,
+      outline: outlineOf(target),
+      definition: () => marshalTarget(context, target).definition,
+    };
+  });
+}
+
+/** Lists the targets of a Dockerfile, which needs its text only. Throws what {@link planDockerfile} throws while it reads it. */
+export async function listDockerfileTargets(
+  host: FrontendHost,
+  rawOptions: ReadonlyMap<string, string>,
+  signal: AbortSignal,
+): Promise<{ readonly dockerfile: LoadedDockerfile; readonly targets: readonly TargetJson[] }> {
+  return withFile(host, rawOptions, signal, async ({ dockerfile }) => {
+    const { stages } = parseStages(parseFile(dockerfile.data));
+    return { dockerfile, targets: listTargets(stages) };
+  });
+}
+
 interface LoadedFile {
   readonly host: FrontendHost;
   readonly options: ParsedBuild['options'];
   readonly source: BuildContext;
   readonly dockerfile: LoadedDockerfile;
-  readonly checks: CheckOptions;
+  /** Of the build argument, which replace those of the file. */
+  readonly checksGiven: CheckOptions | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -119,15 +165,26 @@ async function withFile<Result>(
     const given = options.buildArgs.get(CHECK_ARGUMENT);
     const checksGiven = given === undefined ? undefined : readChecks(given, `build-arg:${CHECK_ARGUMENT}`);
     const source = await loadBuildContext(host, options, linked);
-    const { data, definition } = source.dockerfile;
-    const checks = checksGiven ?? readChecks(detectCheck(new TextDecoder().decode(data))?.value ?? '', 'check options');
+    const { definition } = source.dockerfile;
     const dockerfile = { ...source.dockerfile, vertex: loadDefinition(definition).head.vertex.digest };
     const cached = withResolveCache(host, linked);
-    return await work({ host: cached, options, source, dockerfile, checks, signal: linked });
+    return await work({ host: cached, options, source, dockerfile, checksGiven, signal: linked });
   } catch (error) {
     abort.abort();
     throw error;
   }
+}
+
+/** The checks as the file or the build argument sets them. @throws FrontendOptionError */
+function openChecks({ dockerfile, checksGiven }: LoadedFile): {
+  readonly checks: CheckOptions;
+  readonly linter: Linter;
+  readonly warnings: readonly LintWarning[];
+} {
+  const warnings: LintWarning[] = [];
+  const written = () => detectCheck(new TextDecoder().decode(dockerfile.data))?.value ?? '';
+  const checks = checksGiven ?? readChecks(written(), 'check options');
+  return { checks, linter: createLinter(checks, warning => warnings.push(warning)), warnings };
 }
 
 function readChecks(text: string, origin: string): CheckOptions {

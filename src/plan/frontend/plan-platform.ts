@@ -62,12 +62,9 @@ export async function planPlatform(
   linter: Linter,
 ): Promise<PlatformPlan> {
   const { context, target } = await planTarget(build, wanted, linter, 'what the target needs');
-  const { host, targetPlatform, buildPlatform } = context;
+  const { buildPlatform } = context;
   finishImage(context, target.image);
-  const { definition, digests } = marshalGraph(target.edge, {
-    platform: targetPlatform,
-    supports: capability => host.supports(capability),
-  });
+  const { definition, digests } = marshalTarget(context, target);
   return {
     id: formatPlatformAll(normalizePlatform(wanted ?? buildPlatform)),
     platform: exportPlatform(wanted ?? buildPlatform, target.image),
@@ -80,6 +77,17 @@ export async function planPlatform(
       return digest === undefined ? [] : [{ stage: stage.shownName, lines, text: source, digest }];
     }),
   };
+}
+
+/** Writes the graph of a planned stage. */
+export function marshalTarget(
+  { host, targetPlatform }: PlanContext,
+  target: StageState,
+): ReturnType<typeof marshalGraph> {
+  return marshalGraph(target.edge, {
+    platform: targetPlatform,
+    supports: capability => host.supports(capability),
+  });
 }
 
 /** Plans the instructions, and writes no graph yet. Throws DockerfileError. */
@@ -110,7 +118,7 @@ async function makeContext(
   const targetStage = options.target || file.stages.at(-1)?.name || '';
   const predefined = predefinedArgs(buildPlatform, targetPlatform, targetStage, buildArgs);
   lintDefaults(build, predefined, linter);
-  const args = globalArgs(predefined, file.metaArgs, buildArgs, escapeChar);
+  const { args, notes } = globalArgs(predefined, file.metaArgs, buildArgs, escapeChar);
   const declared = file.metaArgs.flatMap(instruction => instruction.args.map(({ key }) => key));
   const epoch = await resolveEpoch({ ...build, buildArgs, globalArgs: args });
   return {
@@ -120,6 +128,7 @@ async function makeContext(
     isTargetImplicit: wanted === undefined,
     buildArgs,
     globalArgs: args,
+    globalNotes: notes,
     knownArgs: [...new Set([...declared, ...args.keys()])],
     epoch,
     proxy: proxyFrom(buildArgs),
@@ -139,7 +148,7 @@ function lintDefaults(
 ): void {
   let defaults: ReadonlyMap<string, string>;
   try {
-    defaults = globalArgs(predefined, file.metaArgs, new Map(), escapeChar);
+    defaults = globalArgs(predefined, file.metaArgs, new Map(), escapeChar).args;
   } catch (error) {
     // Most likely the build fails with the same error.
     if (error instanceof DockerfileError) return;

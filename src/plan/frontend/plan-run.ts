@@ -12,6 +12,7 @@ import type { InstructionScope } from './instruction-scope.ts';
 import { withShell } from './plan-config.ts';
 import { COMMAND_KEY } from './resolve-bases.ts';
 import { locationOf, type StageState } from './stage.ts';
+import type { RequirementNote } from './stage-outline.ts';
 import { nextStepName, upperCaseKeyword } from './step-name.ts';
 import { isAbsolute } from './system-path.ts';
 
@@ -149,6 +150,8 @@ interface PlannedMounts {
 }
 
 function planMounts(scope: InstructionScope, flags: readonly MountFlag[]): PlannedMounts {
+  const { outline } = scope.stage;
+  const { lines } = scope.command.instruction;
   const planned: PlannedMounts = { mounts: [], secrets: [], ssh: [] };
   flags.forEach((flag, i) => {
     const source = scope.command.sources[i];
@@ -158,11 +161,25 @@ function planMounts(scope: InstructionScope, flags: readonly MountFlag[]): Plann
         [],
       );
     }
-    if (flag.type === 'secret') planned.secrets.push(secretOf(flag));
-    else if (flag.type === 'ssh') planned.ssh.push(sshOf(flag));
-    else planned.mounts.push(planMount(scope, flag, source));
+    if (flag.type === 'secret') {
+      const secret = secretOf(flag);
+      planned.secrets.push(secret);
+      noteFirst(outline.secrets, secret.id, flag.required, lines);
+    } else if (flag.type === 'ssh') {
+      planned.ssh.push(sshOf(flag));
+      noteFirst(outline.ssh, flag.id || 'default', flag.required, lines);
+    } else planned.mounts.push(planMount(scope, flag, source));
   });
   return planned;
+}
+
+function noteFirst(
+  notes: Map<string, RequirementNote>,
+  id: string,
+  required: boolean,
+  lines: RequirementNote['lines'],
+): void {
+  if (!notes.has(id)) notes.set(id, { required, lines });
 }
 
 function planMount(scope: InstructionScope, flag: MountFlag, source: StageState | undefined): Mount {

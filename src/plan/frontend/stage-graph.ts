@@ -12,6 +12,7 @@ import { findNamedContext } from './named-context.ts';
 import { ignoresCache } from './options.ts';
 import { addStage, expand, type PlanContext, type StageTable } from './plan-context.ts';
 import { type Command, followPathsOf, newStage, type StageState } from './stage.ts';
+import { cloneOutline, newOutline } from './stage-outline.ts';
 
 const NO_VARIABLES = new Map<string, string>();
 const SCRATCH = 'scratch';
@@ -33,11 +34,13 @@ export function buildStageGraph(context: PlanContext): StageState {
 }
 
 function addFileStage(context: PlanContext, stage: Stage, index: number): void {
-  const { lines, name, instructions, source } = stage;
+  const { lines, name, instructions, source, doc } = stage;
   const linter = context.linter.withComments(stage.node.comments);
-  const base = located(lines, () => expandBase(context, stage, linter));
-  const state = newStage({ name, base, instructions, lines, source, isImageOnly: false, shownName: name });
-  state.platform = stage.platform === '' ? undefined : parseStagePlatform(context, stage, linter);
+  const usedArgs = new Set<string>();
+  const base = located(lines, () => expandBase(context, stage, linter, usedArgs));
+  const state = newStage({ name, base, instructions, lines, source, doc, isImageOnly: false, shownName: name });
+  state.outline = newOutline(context.globalNotes);
+  state.platform = stage.platform === '' ? undefined : parseStagePlatform(context, stage, linter, usedArgs);
   if (name !== '') {
     state.namedContext = findNamedContext(
       context.host,
@@ -53,6 +56,8 @@ function addFileStage(context: PlanContext, stage: Stage, index: number): void {
     state.parent = undefined;
     return;
   }
+  if (state.parent !== undefined) state.outline = cloneOutline(state.parent.outline);
+  for (const key of usedArgs) state.outline.usedArgs.add(key);
   if (name === '') state.shownName = `stage-${index}`;
   const hasFrom = state.base !== SCRATCH && state.parent === undefined;
   state.stepTotal = (hasFrom ? 1 : 0) + instructions.filter(isStep).length;
@@ -63,14 +68,15 @@ function isStep({ kind }: Instruction): boolean {
   return kind === 'ADD' || kind === 'COPY' || kind === 'RUN' || kind === 'WORKDIR';
 }
 
-function expandBase(context: PlanContext, stage: Stage, linter: Linter): string {
-  const { text, unset } = expand(context, stage.base, context.globalArgs);
+function expandBase(context: PlanContext, stage: Stage, linter: Linter, usedArgs: Set<string>): string {
+  const { text, used, unset } = expand(context, stage.base, context.globalArgs);
+  for (const key of used) usedArgs.add(key);
   lintFromArgs(linter, stage.lines, unset, context.knownArgs);
   if (text === '') throw new DockerfileError(`base name (${stage.base}) should not be blank`, []);
   return text;
 }
 
-function parseStagePlatform(context: PlanContext, stage: Stage, linter: Linter): Platform {
+function parseStagePlatform(context: PlanContext, stage: Stage, linter: Linter, usedArgs: Set<string>): Platform {
   const { globalArgs } = context;
   const { platform: written, lines } = stage;
   const word = located(lines, () => {
@@ -81,7 +87,8 @@ function parseStagePlatform(context: PlanContext, stage: Stage, linter: Linter):
       throw new DockerfileError(`failed to process arguments for platform : ${message}`, [], { cause });
     }
   });
-  const { text, unset } = word;
+  const { text, used, unset } = word;
+  for (const key of used) usedArgs.add(key);
   lintFromArgs(linter, lines, unset, context.knownArgs);
   lintPlatformFlag(linter, stage, word, globalArgs.get('TARGETPLATFORM'));
   const suggest = (message: string) => {
@@ -155,7 +162,7 @@ function stageNamed(stages: StageTable, name: string): StageState | undefined {
 
 function imageOnly(base: string, instruction?: Instruction): StageState {
   const lines = instruction?.lines;
-  return newStage({ name: '', base, instructions: [], lines, source: '', isImageOnly: true, shownName: '' });
+  return newStage({ name: '', base, instructions: [], lines, source: '', doc: '', isImageOnly: true, shownName: '' });
 }
 
 /** Refuses stages that need themselves. A base is an earlier stage, so only `--from` can close a circle. */

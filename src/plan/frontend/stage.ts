@@ -4,6 +4,7 @@ import type { LineRange } from '../dockerfile/source.ts';
 import type { Edge, SourceLocation, SourceMap } from '../llb/vertex.ts';
 import { blankImage, cloneImage, type ImageDraft } from './image-draft.ts';
 import type { NamedContext } from './named-context.ts';
+import { newOutline, type StageOutline } from './stage-outline.ts';
 
 /** An instruction with the stages that it reads. */
 export interface Command {
@@ -32,6 +33,8 @@ export interface StageState {
   readonly lines: LineRange | undefined;
   /** FROM as written. */
   readonly source: string;
+  /** What a comment says about it, else empty. */
+  readonly doc: string;
   /** Only named by a `--from`. */
   readonly isImageOnly: boolean;
   /** What step names show; empty if there is only one stage. */
@@ -68,12 +71,14 @@ export interface StageState {
   /** The config of the base image as it was looked up. */
   baseImage: ImageDraft | undefined;
   hasWorkdir: boolean;
+  /** Its parameters, for a client that asks for them. */
+  outline: StageOutline;
   readonly lastOf: { cmd?: LineRange; entrypoint?: LineRange; healthcheck?: LineRange };
 }
 
 /** A stage that nothing was done for yet. */
 export function newStage(
-  given: Pick<StageState, 'name' | 'base' | 'instructions' | 'lines' | 'source' | 'isImageOnly' | 'shownName'>,
+  given: Pick<StageState, 'name' | 'base' | 'instructions' | 'lines' | 'source' | 'doc' | 'isImageOnly' | 'shownName'>,
 ): StageState {
   return {
     ...given,
@@ -99,6 +104,7 @@ export function newStage(
     image: blankImage(),
     baseImage: undefined,
     hasWorkdir: false,
+    outline: newOutline(),
     lastOf: {},
   };
 }
