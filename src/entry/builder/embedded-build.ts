@@ -98,19 +98,25 @@ export async function runEmbeddedBuild(
           places.dockerfile = { filename: path, data, language: 'Dockerfile' };
       },
     });
-    const caches = openBuildCaches(
-      { from: request.cacheFrom, to: request.cacheTo, inlineArgument: request.buildArgs.get('BUILDKIT_INLINE_CACHE') },
-      {
-        emit: placed,
-        now: engine.now,
-        registryFor: engine.registryFor,
-        content: engine.content,
-        layers: engine.layers,
-        layerBlobs: engine.layerBlobs,
-        repositoryOf: () => undefined,
-        env: process.env,
-      },
-      signal,
+    const caches = stack.use(
+      openBuildCaches(
+        {
+          from: request.cacheFrom,
+          to: request.cacheTo,
+          inlineArgument: request.buildArgs.get('BUILDKIT_INLINE_CACHE'),
+        },
+        {
+          emit: placed,
+          now: engine.now,
+          registryFor: engine.registryFor,
+          content: engine.content,
+          layers: engine.layers,
+          layerBlobs: engine.layerBlobs,
+          repositoryOf: () => undefined,
+          env: process.env,
+        },
+        signal,
+      ),
     );
     const plan = await planDockerfile(host, frontend.options, signal);
     notePositions(plan, positions);
