@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { BuildFlags } from './build-request.ts';
+import type { LegacyFlags } from './legacy-build.ts';
 
 /** Adds `outcrop build`, with the flags of `docker buildx build` under the same names. */
 export function addBuildCommand(program: Command): void {
@@ -67,12 +67,25 @@ export function addBuildCommand(program: Command): void {
     .option('--cgroup-parent <path>', 'parent cgroup of RUN steps')
     .option('--parallel <n>', 'steps that run at the same time (default: the number of cores)')
     .option('--builder <address>', 'build on a BuildKit daemon instead of in this process')
+    .optionsGroup("Docker's builder before BuildKit:")
+    .option('--legacy', 'build with its rules, one image a step, and its output')
+    .addOption(new Option('--rm', 'remove the containers of steps that succeeded').hideHelp())
+    .addOption(new Option('--rm=true').hideHelp())
+    .option('--rm=false', 'with --legacy: leave the containers of steps that succeeded')
+    .option('--force-rm', 'with --legacy: remove the containers of steps that failed, too')
+    .addOption(new Option('--squash', 'merge all new layers into one').hideHelp())
     .optionsGroup('What is shown:')
     .option('--progress <mode>', 'auto, plain, tty, ordered, rawjson, quiet, none', 'auto')
     .option('-q, --quiet', 'print the image id only')
     .option('-D, --debug', 'print warnings and errors in full')
     .helpOption('-h, --help', 'print this help')
-    .action(async (path: string, flags: BuildFlags) => {
+    .action(async (path: string, flags: LegacyFlags) => {
+      // Squashing is refused with a reason there.
+      if (flags.legacy || flags.squash) {
+        const { runLegacy } = await import('./legacy-build.ts');
+        process.exitCode = await runLegacy(path, flags);
+        return;
+      }
       const { runBuild } = await import('./run-build.ts');
       process.exitCode = await runBuild(path, flags);
     });

@@ -17,13 +17,22 @@ interface LogicalLine {
   readonly hasBlankLine: boolean;
 }
 
+/** How a file is read. */
+export interface ParseOptions {
+  /** Whether `<<` begins a here-document, as it does but for the legacy builder. */
+  readonly heredocs?: boolean;
+}
+
 /**
  * Splits a Dockerfile into instructions and their words. Bytes are read as UTF-8, invalid ones become U+FFFD.
  *
  * Throws DockerfileError for an empty file, a file without instructions, bad directives, a line of more than 65,535 bytes,
  * an unterminated heredoc, JSON arguments that are no strings, and ENV or LABEL words without `=`.
  */
-export function parseFile(source: string | Uint8Array): ParsedFile {
+export function parseFile(
+  source: string | Uint8Array,
+  { heredocs: hasHeredocs = true }: ParseOptions = {},
+): ParsedFile {
   const text = decode(source);
   if (text === '') throw new DockerfileError('the Dockerfile cannot be empty', []);
   const reader = new LineReader(text);
@@ -83,7 +92,8 @@ export function parseFile(source: string | Uint8Array): ParsedFile {
     const start = logical.firstLine;
     try {
       const node = parseNode(logical.text, escapeChar);
-      const heredocs = takesHeredocs(node) ? findHeredocs(logical.text).map(found => readHeredoc(found, start)) : [];
+      const heredocs =
+        hasHeredocs && takesHeredocs(node) ? findHeredocs(logical.text).map(found => readHeredoc(found, start)) : [];
       return { ...node, lines: { start, end: reader.line }, segments: logical.segments, heredocs, comments };
     } catch (error) {
       if (!(error instanceof ExpansionError || error instanceof DockerfileError)) throw error;
