@@ -9,22 +9,17 @@ import { type Ref, scratch } from '../../engine/ops/ref.ts';
 import { contentsOf } from '../../engine/ops/ref-contents.ts';
 import type { CacheKey } from '../../engine/solver/key.ts';
 import type { Job } from '../../engine/solver/solver.ts';
-import { localOp, openLocalContexts } from '../../engine/source/local.ts';
-import { directoryLayouts } from '../../engine/source/oci-layout.ts';
-import { sourceProgress } from '../../engine/source/source-progress.ts';
 import type { EventSink, PlanEvent } from '../../engine/status/event.ts';
 import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
 import type { LoadedGraph } from '../../plan/llb/load.ts';
 import { buildError, type ErrorPlaces } from './build-error.ts';
 import { type ProvenanceRecorder, recordProvenance } from './build-provenance.ts';
-import { openBuildScope } from './build-scope.ts';
-import { embeddedHost, newID, shown } from './embedded-host.ts';
+import { shown } from './embedded-host.ts';
+import { openEmbeddedSession } from './embedded-session.ts';
 import type { Engine } from './engine.ts';
 import { BuildRequestError, frontendRequest } from './frontend-options.ts';
 import type { BuildRequest, BuildResult } from './request.ts';
-import { secretProvider } from './secrets.ts';
 import { solverEdge } from './solver-graph.ts';
-import { sshAgents } from './ssh-agents.ts';
 import { warningEvent } from './warning-event.ts';
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -53,7 +48,6 @@ export async function runEmbeddedBuild(
     await using stack = new AsyncDisposableStack();
     const frontend = stack.use(await frontendRequest(request));
     places.localDirs = frontend.localDirs;
-    const entitlements = new Set(request.network === 'host' ? [...request.allow, 'network.host'] : request.allow);
     const recorder = recordProvenance(engine, request, frontend.options, places.graphs);
     provenance = recorder;
     const exporters = request.outputs.map(({ type, attributes, dest }) =>
@@ -62,42 +56,17 @@ export async function runEmbeddedBuild(
         exportContext(engine),
       ),
     );
-    const contexts = stack.use(openLocalContexts(engine.checksumState));
-    const session = newID();
-    const secrets = secretProvider(request.secrets, process.env);
-    const ssh = stack.use(sshAgents(request.ssh, process.env));
-    const { job, context, sources, load } = stack.use(
-      openBuildScope(engine, {
+    const { host, job, context, load } = stack.use(
+      openEmbeddedSession(engine, request, frontend, {
         emit: placed,
-        registry: engine.registry,
-        ociLayouts: directoryLayouts(frontend.ociLayouts),
-        secrets,
-        ssh,
-        entitlements,
         onLoad: graph => void places.graphs.push(graph),
-        local: source =>
-          localOp(
-            source,
-            { contexts, directories: frontend.localDirs, session },
-            sourceProgress(source.vertex.digest, placed, engine.now),
-          ),
+        onImage: recorder.resolved,
+        onFile(path, data) {
+          if (path === frontend.options.get('filename'))
+            places.dockerfile = { filename: path, data, language: 'Dockerfile' };
+        },
       }),
     );
-    const host = embeddedHost({
-      sessionID: session,
-      platforms: [engine.platform],
-      job,
-      context,
-      sources,
-      emit: placed,
-      now: engine.now,
-      load,
-      onImage: recorder.resolved,
-      onFile(path, data) {
-        if (path === frontend.options.get('filename'))
-          places.dockerfile = { filename: path, data, language: 'Dockerfile' };
-      },
-    });
     const caches = stack.use(
       openBuildCaches(
         {
