@@ -59,31 +59,31 @@ export function channelTo(dial: (signal: AbortSignal) => Promise<Duplex>, option
 
   async function open(): Promise<ClientHttp2Session> {
     try {
-      const session = openSession(await dial(closed.signal), options);
-      session.once('close', () => {
-        if (current === opening) current = undefined;
-      });
-      // After GOAWAY no call can begin on this connection; those that run go on.
-      session.once('goaway', () => {
-        if (current === opening) current = undefined;
-      });
-      return session;
+      return openSession(await dial(closed.signal), options);
     } catch (cause) {
-      current = undefined;
       const { message } = toStatusError(cause);
       throw new StatusError(Code.unavailable, `connection error: desc = "transport: Error while dialing: ${message}"`, {
         cause,
       });
     }
   }
-  let opening: Promise<ClientHttp2Session>;
-  const session = (): Promise<ClientHttp2Session> => {
-    if (current === undefined) {
-      opening = open();
-      current = opening;
-    }
-    return current;
-  };
+
+  function openNew(): Promise<ClientHttp2Session> {
+    const opening = open();
+    current = opening;
+    const forget = (): void => {
+      if (current === opening) current = undefined;
+    };
+    // After GOAWAY no call can begin on a connection; those that run go on.
+    opening.then(session => session.once('close', forget).once('goaway', forget), forget);
+    return opening;
+  }
+
+  async function session(): Promise<ClientHttp2Session> {
+    const known = await current;
+    return known === undefined || known.destroyed || known.closed ? openNew() : known;
+  }
+
   return createChannel(session, closed, options, async () => {
     const opened = await current?.catch(() => undefined);
     if (opened !== undefined) await destroySession(opened);
@@ -102,6 +102,8 @@ function openSession(
     if (!session.destroyed) session.setLocalWindowSize(CONNECTION_WINDOW);
   });
   session.once('close', () => connection.destroy());
+  // Sockets of HTTP upgrades may stay half open, which is of no use here.
+  connection.once('end', () => session.destroy());
   return session;
 }
 

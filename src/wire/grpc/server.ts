@@ -76,6 +76,7 @@ export function createGrpcServer(routes: readonly Route[], options: ServerOption
       });
       sessions.set(session, done);
       session.on('error', () => {});
+      connection.once('end', () => session.destroy());
       session.setLocalWindowSize(CONNECTION_WINDOW);
       session.on('stream', (stream: ServerHttp2Stream, headers, _flags, rawHeaders) => {
         answer(stream, headers, rawHeaders);

@@ -53,7 +53,7 @@ export function toStatusMessage(error: StatusError): Status {
   return create(StatusSchema, {
     code: error.code,
     message: error.message,
-    details: error.details.map(({ typeUrl, value }) => ({ typeUrl, value: Uint8Array.from(value) })),
+    details: error.details.map(({ typeUrl, value }) => ({ typeUrl, value })),
   });
 }
 

@@ -25,7 +25,7 @@ export function secretsRoutes(get: (id: string, signal: AbortSignal) => Promise<
       const data = await get(ID, signal);
       if (data === undefined) throw new StatusError(Code.notFound, 'not found');
       if (data.length > LARGEST) throw new StatusError(Code.unknown, `invalid secret size ${data.length}`);
-      return { data: Uint8Array.from(data) };
+      return { data };
     },
   });
 }
