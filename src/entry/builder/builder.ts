@@ -9,6 +9,18 @@ export interface Builder extends AsyncDisposable {
    * aborted; nothing runs any more then.
    */
   build(request: BuildRequest, emit: EventSink, signal: AbortSignal): Promise<BuildResult>;
+  /**
+   * Asks the frontend about the Dockerfile of a build and builds nothing.
+   * @param requestID in BuildKit's names: `frontend.lint`, `frontend.outline`, `frontend.targets`, …
+   * @returns what the frontend answered: `result.json`, `version`, most often `result.txt`, perhaps `result.statuscode`
+   * @throws what `build` throws; an unknown request is a BuildError
+   */
+  call(
+    request: BuildRequest,
+    requestID: string,
+    emit: EventSink,
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<string, string>>;
 }
 
 /** A place in a file that an error is about. */

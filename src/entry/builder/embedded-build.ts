@@ -20,7 +20,7 @@ import type { Engine } from './engine.ts';
 import { BuildRequestError, frontendRequest } from './frontend-options.ts';
 import type { BuildRequest, BuildResult } from './request.ts';
 import { solverEdge } from './solver-graph.ts';
-import { warningEvent } from './warning-event.ts';
+import { newerFrontendEvent, warningEvent } from './warning-event.ts';
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -90,6 +90,8 @@ export async function runEmbeddedBuild(
     const plan = await planDockerfile(host, frontend.options, signal);
     notePositions(plan, positions);
     placed(planEvent(plan));
+    const newer = newerFrontendEvent(plan);
+    if (newer) placed(newer);
     for (const warning of plan.warnings) placed(warningEvent(warning, plan));
     const graphs = new Map<PlatformPlan, LoadedGraph>();
     for (const platform of plan.platforms) {

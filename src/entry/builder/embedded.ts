@@ -2,6 +2,7 @@ import type { EventSink } from '../../engine/status/event.ts';
 import { enterPrivateMountNamespace, inPrivateMountNamespace } from '../../host/system/namespace.ts';
 import type { Builder } from './builder.ts';
 import { runEmbeddedBuild } from './embedded-build.ts';
+import { runEmbeddedCall } from './embedded-call.ts';
 import { type Engine, type EngineOptions, openEngine } from './engine.ts';
 import { recordBuild } from './record-build.ts';
 import type { BuildRequest, BuildResult } from './request.ts';
@@ -15,14 +16,19 @@ export function openEmbeddedBuilder(options: EngineOptions = {}): Builder {
   if (!inPrivateMountNamespace()) enterPrivateMountNamespace();
   const stack = new AsyncDisposableStack();
   let engine: Promise<Engine> | undefined;
+  const open = (signal: AbortSignal) => {
+    engine ??= openEngine(options, signal).then(opened => stack.use(opened));
+    return engine;
+  };
   return {
     async build(request: BuildRequest, emit: EventSink, signal: AbortSignal): Promise<BuildResult> {
-      engine ??= openEngine(options, signal).then(opened => stack.use(opened));
-      const opened = await engine;
+      const opened = await open(signal);
       return recordBuild(opened, request, emit, signal, recorded =>
         runEmbeddedBuild(opened, request, recorded, signal),
       );
     },
+    call: async (request, requestID, emit, signal) =>
+      runEmbeddedCall(await open(signal), request, requestID, emit, signal),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }

@@ -38,6 +38,9 @@ export function addBuildCommand(program: Command): void {
       'build',
     )
     .option('--check', 'same as --call=check')
+    .on('option:check', function (this: Command) {
+      this.setOptionValue('call', 'check');
+    })
     .optionsGroup('Where the result goes:')
     .option('-t, --tag <name>', 'name of the image; may be given several times', collect, [])
     .option(
@@ -70,7 +73,7 @@ export function addBuildCommand(program: Command): void {
     .optionsGroup("Docker's builder before BuildKit:")
     .option('--legacy', 'build with its rules, one image a step, and its output')
     .addOption(new Option('--rm', 'remove the containers of steps that succeeded').hideHelp())
-    .addOption(new Option('--rm=true').hideHelp())
+    .addOption(new Option('--rm=true', 'same as --rm').hideHelp())
     .option('--rm=false', 'with --legacy: leave the containers of steps that succeeded')
     .option('--force-rm', 'with --legacy: remove the containers of steps that failed, too')
     .addOption(new Option('--squash', 'merge all new layers into one').hideHelp())

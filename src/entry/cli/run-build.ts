@@ -6,6 +6,7 @@ import { BuildError } from '../builder/builder.ts';
 import { openEmbeddedBuilder } from '../builder/embedded.ts';
 import type { BuildResult } from '../builder/request.ts';
 import { type BuildFlags, buildRequest } from './build-request.ts';
+import { parseCall, printCall, shownDockerfile } from './call.ts';
 import { didYouMean, UsageError } from './errors.ts';
 import { interruptSignal } from './interrupt.ts';
 import { writeMetadataFile } from './metadata-file.ts';
@@ -17,6 +18,7 @@ import { writeMetadataFile } from './metadata-file.ts';
  */
 export async function runBuild(path: string, flags: BuildFlags): Promise<number> {
   const mode = progressMode(flags);
+  const call = parseCall(flags.call);
   const parallelism = parallelismOf(flags.parallel);
   // Before anything asynchronous runs: threads that exist already would stay outside the engine's mount namespace.
   await using builder = openEmbeddedBuilder(parallelism === undefined ? {} : { parallelism });
@@ -24,9 +26,11 @@ export async function runBuild(path: string, flags: BuildFlags): Promise<number>
   using interrupt = interruptSignal();
   const display = createDisplay(mode, process.stderr, process.env);
   const quiet = mode === 'quiet' || mode === 'rawjson' || mode === 'none';
+  let answer: ReadonlyMap<string, string> | undefined;
   let result: BuildResult;
   try {
-    result = await builder.build(request, display.sink, interrupt.signal);
+    answer = call && (await builder.call(request, call.request, display.sink, interrupt.signal));
+    result = answer ? callResult(answer) : await builder.build(request, display.sink, interrupt.signal);
   } catch (error) {
     display.finish();
     if (interrupt.signal.aborted) {
@@ -40,11 +44,22 @@ export async function runBuild(path: string, flags: BuildFlags): Promise<number>
   }
   display.finish();
   if (!quiet) printWarnings(display.warnings(), flags.debug ?? false);
+  if (call && answer) {
+    if (flags.metadataFile !== undefined) await writeMetadataFile(flags.metadataFile, result.response);
+    return printCall(call, answer, shownDockerfile(path, flags.file));
+  }
   const id = result.response['containerimage.config.digest'] ?? result.response['containerimage.digest'] ?? '';
   if (flags.iidfile !== undefined) await writeFile(flags.iidfile, id);
   if (flags.metadataFile !== undefined) await writeMetadataFile(flags.metadataFile, result.response);
   if (mode === 'quiet') process.stdout.write(`${id}\n`);
   return 0;
+}
+
+/** What `--metadata-file` tells of a request: its answer, the JSON of it as such. */
+function callResult(answer: ReadonlyMap<string, string>): BuildResult {
+  const json = answer.get('result.json');
+  const packed = json === undefined ? {} : { 'result.json': Buffer.from(json).toString('base64') };
+  return { response: { ...Object.fromEntries(answer), ...packed } };
 }
 
 function progressMode(flags: BuildFlags): ProgressMode {

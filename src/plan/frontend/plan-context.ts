@@ -18,6 +18,8 @@ export interface PlanContext {
   readonly file: StagedFile;
   /** The escape character of the file. */
   readonly escapeChar: string;
+  /** Whether features that may still change are allowed. */
+  readonly labs: boolean;
   readonly buildPlatform: Platform;
   readonly targetPlatform: Platform;
   /** Whether nobody asked for the target platform. */

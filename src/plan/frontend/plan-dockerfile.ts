@@ -13,6 +13,7 @@ import { listTargets, type TargetJson } from '../dockerfile/targets.ts';
 import { loadDefinition } from '../llb/load.ts';
 import type { SourceMap } from '../llb/vertex.ts';
 import { type BuildContext, loadBuildContext } from './build-context.ts';
+import { chooseFrontend, type FrontendChoice } from './frontend-choice.ts';
 import type { FrontendHost } from './host.ts';
 import { FrontendOptionError, parseFrontendOptions } from './options.ts';
 import { marshalTarget, type ParsedBuild, type PlatformPlan, planPlatform, planTarget } from './plan-platform.ts';
@@ -28,6 +29,8 @@ export interface LoadedDockerfile extends SourceMap {
   readonly definition: Definition;
   /** The step that loaded it: warnings belong to it. */
   readonly vertex: Digest;
+  /** What it says about the frontend that is to plan it. */
+  readonly frontend: FrontendChoice;
 }
 
 /** What a Dockerfile comes to. */
@@ -44,7 +47,7 @@ export interface DockerfilePlan {
 /**
  * Reads and plans a Dockerfile. Options are those that BuildKit's Dockerfile frontend takes.
  *
- * Throws DockerfileError for what is wrong with the file, FrontendOptionError for the options, BuildContextError when the
+ * Throws DockerfileError for what is wrong with the file, ForeignFrontendError when it is for another frontend, FrontendOptionError for the options, BuildContextError when the
  * file or the context cannot be read, and what the host rejects with.
  */
 export async function planDockerfile(
@@ -165,8 +168,9 @@ async function withFile<Result>(
     const given = options.buildArgs.get(CHECK_ARGUMENT);
     const checksGiven = given === undefined ? undefined : readChecks(given, `build-arg:${CHECK_ARGUMENT}`);
     const source = await loadBuildContext(host, options, linked);
-    const { definition } = source.dockerfile;
-    const dockerfile = { ...source.dockerfile, vertex: loadDefinition(definition).head.vertex.digest };
+    const { data, definition } = source.dockerfile;
+    const frontend = chooseFrontend(data, rawOptions);
+    const dockerfile = { ...source.dockerfile, vertex: loadDefinition(definition).head.vertex.digest, frontend };
     const cached = withResolveCache(host, linked);
     return await work({ host: cached, options, source, dockerfile, checksGiven, signal: linked });
   } catch (error) {
@@ -196,12 +200,12 @@ function readChecks(text: string, origin: string): CheckOptions {
   }
 }
 
-function parseBuild({ host, options, source, signal }: LoadedFile, linter: Linter): ParsedBuild {
+function parseBuild({ host, options, source, dockerfile, signal }: LoadedFile, linter: Linter): ParsedBuild {
   const parsed = parseFile(source.dockerfile.data);
   lintContinuations(linter, parsed);
   const file = parseStages(parsed, lintObserver(linter));
   lintStages(linter, file.stages);
-  return { host, options, source, file, escapeChar: parsed.escape, signal };
+  return { host, options, source, file, escapeChar: parsed.escape, labs: dockerfile.frontend.labs, signal };
 }
 
 const silent: Linter = { report: () => undefined, withComments: () => silent };

@@ -27,6 +27,8 @@ export interface ParsedBuild {
   readonly source: BuildContext;
   readonly file: StagedFile;
   readonly escapeChar: string;
+  /** Whether features that may still change are allowed. */
+  readonly labs: boolean;
   readonly signal: AbortSignal;
 }
 

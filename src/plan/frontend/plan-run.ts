@@ -22,7 +22,7 @@ const DOCUMENTS = '/dev/pipes/';
 export function planRun(scope: InstructionScope, run: RunInstruction): void {
   const { context, stage, command } = scope;
   const { options } = context;
-  if (run.devices.length > 0) {
+  if (run.devices.length > 0 && !context.labs) {
     throw new DockerfileError('device feature is only supported in Dockerfile frontend 1.14.0-labs or later', []);
   }
   const flags = readMounts(run, word => scope.word(word));
@@ -51,6 +51,7 @@ export function planRun(scope: InstructionScope, run: RunInstruction): void {
       cgroupParent: options.cgroupParent,
       network: run.network === 'default' ? options.network : run.network,
       security: run.security,
+      devices: run.devices.map(({ name, required }) => ({ name, optional: !required })),
       mounts: [
         ...(document === undefined ? [] : [document]),
         ...mounts.mounts,
