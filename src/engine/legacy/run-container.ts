@@ -1,17 +1,19 @@
 /** Runs the container of a RUN step. */
-import { chmodSync, chownSync, readdirSync } from 'node:fs';
+import { chmodSync, chownSync, readdirSync, rmdirSync } from 'node:fs';
+import { posix } from 'node:path';
 import { ExitError } from '../../host/runtime/exit-error.ts';
 import type { Runtime } from '../../host/runtime/runtime.ts';
 import type { NetworkMode, StepMount } from '../../host/runtime/step.ts';
 import { statFile } from '../../host/system/stat.ts';
+import { readXattrs } from '../../host/system/xattr.ts';
 import { DEFAULT_PATH } from '../../plan/frontend/image-draft.ts';
 import { resolvePath } from '../../store/snapshot/file-tree.ts';
 import type { LayerStore } from '../../store/snapshot/layer-store.ts';
-import { systemPath, toBytePath } from '../../wire/fsutil/byte-path.ts';
+import { type BytePath, systemPath, toBytePath } from '../../wire/fsutil/byte-path.ts';
 import { createPathFilter } from '../../wire/fsutil/path-filter.ts';
 import { copyTree } from '../ops/file/copy-tree.ts';
 import { makeDirectories } from '../ops/file/make-directories.ts';
-import { isDirectory, rootPath } from '../ops/file/root-path.ts';
+import { isDirectory, rootPath, S_IFDIR, S_IFMT } from '../ops/file/root-path.ts';
 import type { LayerID } from '../ops/ref.ts';
 import { snapshotRef } from '../ops/ref.ts';
 import { contentsOf } from '../ops/ref-contents.ts';
@@ -77,6 +79,7 @@ export async function runContainer(
         hostname,
         extraHosts: settings.extraHosts,
         ulimits: settings.ulimits,
+        removeMountStubsRecursive: true,
         ...(settings.cgroupParent === undefined ? {} : { cgroupParent: settings.cgroupParent }),
       },
       mounts,
@@ -132,33 +135,49 @@ async function openVolume(
   return upper;
 }
 
+/** What the runtime makes if an image lacks it. */
+const RUNTIME_DIRECTORIES = ['proc', 'sys', 'dev'];
+
 /**
- * Whether a step left its layer as it was. A directory that only took part in the mounts of the container has been copied
- * into the layer, as it was.
+ * Takes out of a step's layer what only the mounts of its container brought there: directories that were copied as they
+ * were, to hold a mount point for a while. Docker has a layer of its own for that.
  */
-export async function isUnchanged(
+export async function removeMountTraces(
   upper: string,
   layers: readonly LayerID[],
+  volumes: readonly string[],
   store: LayerStore,
   signal: AbortSignal,
-): Promise<boolean> {
-  const pending = readdirSync(upper, 'latin1');
-  if (pending.length === 0) return true;
+): Promise<void> {
+  if (readdirSync(upper).length === 0) return;
   const { tree } = await contentsOf(snapshotRef(layers), store, signal);
-  for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
-    const path = systemPath(`${toBytePath(upper)}/${name}`);
-    const now = statFile(path);
-    const { node } = resolvePath(tree, name, false);
-    if (now === undefined || node?.type !== 'dir') return false;
-    const { status } = node;
-    const same =
-      now.mode === status.mode &&
-      now.uid === status.uid &&
-      now.gid === status.gid &&
-      now.mtimeSeconds === status.mtimeSeconds &&
-      now.mtimeNanoseconds === status.mtimeNanoseconds;
-    if (!same) return false;
-    pending.push(...readdirSync(path, 'latin1').map(child => `${name}/${child}`));
+  const holders = ['/etc', ...volumes.map(volume => posix.dirname(posix.resolve('/', volume)))];
+  for (const holder of new Set(holders)) {
+    for (
+      let name = toBytePath(holder).slice(1);
+      name !== '';
+      name = name.slice(0, Math.max(0, name.lastIndexOf('/')))
+    ) {
+      const now = statFile(systemPath(`${toBytePath(upper)}/${name}`));
+      const { node } = resolvePath(tree, name, false);
+      if (now === undefined || node?.type !== 'dir') continue;
+      const { mode, uid, gid } = node.status;
+      if (now.mode === mode && now.uid === uid && now.gid === gid) removeIfEmpty(`${toBytePath(upper)}/${name}`);
+    }
   }
-  return true;
+  for (const name of RUNTIME_DIRECTORIES) {
+    if (tree.child(tree.root, name) === undefined) removeIfEmpty(`${toBytePath(upper)}/${name}`);
+  }
+}
+
+function removeIfEmpty(path: BytePath): void {
+  const status = statFile(systemPath(path));
+  if (status === undefined || (status.mode & S_IFMT) !== S_IFDIR) return;
+  if (readdirSync(systemPath(path)).length > 0 || isOpaque(path)) return;
+  rmdirSync(systemPath(path));
+}
+
+/** Whether a directory of a layer hides what lies below it. */
+function isOpaque(path: BytePath): boolean {
+  return [...readXattrs(systemPath(path)).keys()].some(name => name.endsWith('.overlay.opaque'));
 }

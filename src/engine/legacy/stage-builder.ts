@@ -1,5 +1,6 @@
 /** Runs the instructions of one stage, each to an image. */
 import { randomBytes } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import { posix } from 'node:path';
 import type { Instruction } from '../../plan/dockerfile/instruction.ts';
 import type { ActiveLayer } from '../../store/snapshot/layer-mounts.ts';
@@ -26,7 +27,7 @@ import type { NamedImages } from './images.ts';
 import { type FilesStep, type LegacyStep, planStep, type StageState } from './plan-step.ts';
 import { readTrigger } from './read-file.ts';
 import type { LegacyBuildRequest, LegacyEngine, LegacyWriter } from './request.ts';
-import { isUnchanged, runContainer } from './run-container.ts';
+import { removeMountTraces, runContainer } from './run-container.ts';
 
 /** A stage while it is built. */
 export interface StageBuilder {
@@ -130,7 +131,8 @@ export function stageBuilder(name: string, options: StageBuilderOptions): StageB
           const { command, env } = step;
           const container = { id, rootfs, layers: below(), command, env, config: step.state.config };
           await runContainer({ ...container, settings: request.run, write }, engine.runtime, layers, signal);
-          const unchanged = await isUnchanged(active.upper, below(), layers, signal);
+          await removeMountTraces(active.upper, below(), step.state.config.volumes, layers, signal);
+          const unchanged = readdirSync(active.upper).length === 0;
           await commit(step.wanted, step.state, id, unchanged ? undefined : active, signal);
         });
         return;
@@ -159,7 +161,7 @@ export function stageBuilder(name: string, options: StageBuilderOptions): StageB
       { sources, destination, workingDir, unpacks: keyword === 'ADD', owner: keepsOwners ? undefined : owner, root },
       signal,
     );
-    const unchanged = await isUnchanged(active.upper, below(), layers, signal);
+    const unchanged = readdirSync(active.upper).length === 0;
     await commit(wanted, step.state, '', unchanged ? undefined : active, signal);
   }
 
