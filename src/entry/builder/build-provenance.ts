@@ -21,7 +21,7 @@ import type { Engine } from './engine.ts';
 import type { BuildRequest } from './request.ts';
 
 /** The version of BuildKit's Dockerfile frontend that ours keeps to. */
-const DOCKERFILE_VERSION = '1.26.0-dev';
+export const DOCKERFILE_VERSION = '1.26.0-dev';
 
 /** Collects while a build runs what its provenance will tell. */
 export interface ProvenanceRecorder {
@@ -111,7 +111,7 @@ export function recordProvenance(
       const predicate: Attestation['predicate'] = async signal => {
         const input = inputOf(plan, platform, graph, finishedAt);
         if (asked.completeMaterials) requireCompleteMaterials(input.capture);
-        const layers = asked.mode === 'max' ? await stepLayers(engine, request, graph, result, signal) : [];
+        const layers = asked.mode === 'max' ? await stepLayers(engine, request.outputs, graph, result, signal) : [];
         return provenancePredicate({ ...input, layers }, asked);
       };
       return [
@@ -144,15 +144,15 @@ function sameHead(graph: LoadedGraph, terminal: Uint8Array | undefined): boolean
 }
 
 /** The layers of the steps that lead to the result, one by one; those of others are not known any more. */
-async function stepLayers(
+export async function stepLayers(
   engine: Engine,
-  request: BuildRequest,
+  outputs: readonly { readonly type: string; readonly attributes: Readonly<Record<string, string>> }[],
   graph: LoadedGraph,
   { ref, baseConfig }: Omit<PlatformResult, 'attestations'>,
   signal: AbortSignal,
 ): Promise<StepLayers[]> {
   if (ref.kind !== 'snapshot' || ref.layers.length === 0) return [];
-  const image = request.outputs.find(({ type }) => type === 'image' || type === 'oci' || type === 'docker');
+  const image = outputs.find(({ type }) => type === 'image' || type === 'oci' || type === 'docker');
   const { compression } = readImageAttributes('image', image?.attributes ?? {});
   const options = { compression: { ...compression, force: false }, baseDiffIDs: [], preferNondistributable: false };
   const blobs = await engine.layerBlobs.blobs(ref, options, signal);

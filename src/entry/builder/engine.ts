@@ -47,8 +47,11 @@ export interface Engine extends AsyncDisposable {
   readonly registry: RegistryClient;
   /** The client for a host; `insecure`: plain HTTP will do, and certificates are not checked. */
   readonly registryFor: (host: string, insecure: boolean) => RegistryClient;
-  /** A client for someone else's credentials; whoever opens it disposes it. */
-  readonly openRegistry: (credentials: RegistryOptions['credentials']) => RegistryClient;
+  /**
+   * A client for someone else's credentials; whoever opens it disposes it.
+   * @param insecureHost a host that may be spoken to in any way
+   */
+  readonly openRegistry: (credentials: RegistryOptions['credentials'], insecureHost?: string) => RegistryClient;
   readonly runtime: Runtime;
   readonly cacheMounts: CacheMountStore;
   readonly solver: Solver<Ref>;
@@ -70,14 +73,15 @@ export async function openEngine(options: EngineOptions, signal: AbortSignal): P
   const layers = stack.use(openLayerStore({ root, content, database, now }));
   stack.use(await (options.lockStore ?? shareStore)(root, () => layers.sweep(), signal));
   const registries = options.registries ?? (await loadBuildkitdConfig(process.env));
-  const openRegistry: Engine['openRegistry'] = credentials => registryClient(registries, credentials);
+  const openRegistry: Engine['openRegistry'] = (credentials, insecureHost) =>
+    registryClient(insecureHost === undefined ? registries : withInsecure(registries, insecureHost), credentials);
   const ownCredentials: RegistryOptions['credentials'] = async (host, inner) =>
     credentialsFor(await loadDockerConfig(process.env), host, inner);
   const registry = stack.use(openRegistry(ownCredentials));
   const trusting = new Map<string, RegistryClient>();
   const registryFor: Engine['registryFor'] = (host, insecure) => {
     if (!insecure) return registry;
-    const known = trusting.get(host) ?? owned.use(registryClient(withInsecure(registries, host), ownCredentials));
+    const known = trusting.get(host) ?? owned.use(openRegistry(ownCredentials, host));
     trusting.set(host, known);
     return known;
   };

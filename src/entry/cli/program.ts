@@ -5,6 +5,7 @@ import { addDuCommand } from './du.ts';
 import { addImagesCommand } from './images.ts';
 import { addPruneCommand } from './prune.ts';
 import { addRmiCommand } from './rmi.ts';
+import { addServeCommand } from './serve.ts';
 import { addVersionCommand } from './show-version.ts';
 import { version } from './version.ts';
 import { addWhyCommand } from './why.ts';
@@ -63,6 +64,7 @@ export function createProgram(): Command {
   addRmiCommand(program);
   addDuCommand(program);
   addPruneCommand(program);
+  addServeCommand(program);
   addCompletionCommand(program);
   addVersionCommand(program);
   return program;

@@ -16,7 +16,7 @@ export interface GcRule {
 }
 
 /** `[worker.oci]`. */
-export interface WorkerConfig {
+interface WorkerConfig {
   readonly labels: Readonly<Record<string, string>>;
   /** Empty for those of the machine. */
   readonly platforms: readonly string[];

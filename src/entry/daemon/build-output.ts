@@ -1,0 +1,156 @@
+import { readFile } from 'node:fs/promises';
+import type { CacheExports } from '../../engine/cache/remote/export.ts';
+import type { Attestation, BuildOutput, PlatformResult } from '../../engine/exporter/result.ts';
+import { type Ref, scratch } from '../../engine/ops/ref.ts';
+import { materialize } from '../../engine/ops/ref-contents.ts';
+import type { CacheKey } from '../../engine/solver/key.ts';
+import { resolvePath } from '../../store/snapshot/file-tree.ts';
+import { systemPath, toBytePath } from '../../wire/fsutil/byte-path.ts';
+import { Code } from '../../wire/grpc/code.ts';
+import { StatusError } from '../../wire/grpc/status.ts';
+import type { Platform } from '../../wire/oci/descriptor.ts';
+import { parsePlatform } from '../../wire/oci/platform.ts';
+import { AttestationKind } from '../../wire/proto/gen/control/gateway_pb.ts';
+import type { ClientBuild } from './client-build.ts';
+import { clientProvenance, type PinCollector, provenanceOptions } from './client-provenance.ts';
+import { type FrontendResult, type ResultAttestation, type ResultRef, resultRefs } from './frontend-result.ts';
+import { platformID } from './worker.ts';
+
+/** What exporters take, and the keys that caches are exported from. */
+export interface ClientOutput extends BuildOutput {
+  readonly keys: readonly CacheKey<Ref>[];
+}
+
+/** How a result is made ready for exporters. */
+export interface OutputOptions {
+  readonly pins: PinCollector;
+  readonly caches: CacheExports;
+  /** Whether any exporter needs layers rather than files. */
+  readonly needsLayers: boolean;
+}
+
+/** Makes all files of a result, and gathers what exporters need of it. Rejects with GraphError. */
+export async function buildOutput(
+  build: ClientBuild,
+  result: FrontendResult,
+  { pins, caches, needsLayers }: OutputOptions,
+  signal: AbortSignal,
+): Promise<ClientOutput> {
+  const asked = provenanceOptions(build.request.frontendOptions);
+  const refs = resultRefs(result);
+  const named = platformsOf(result);
+  const keys: CacheKey<Ref>[] = [];
+  const solve = async (
+    key: string,
+    resultRef: ResultRef | undefined,
+  ): Promise<Omit<PlatformResult, 'attestations'>> => {
+    const solved = await resultRef?.solve(signal);
+    keys.push(...(solved?.keys ?? []));
+    let ref: Ref = solved?.result ?? scratch;
+    if (needsLayers && ref.kind === 'local') ref = await materialize(ref, build.engine.layers, signal);
+    const config = textOf(result, 'containerimage.config', key);
+    const baseConfig = textOf(result, 'containerimage.base.config', key);
+    const platform = named.get(key) ?? platformOfKey(key, config) ?? build.platform;
+    const layers = ref;
+    return {
+      id: key === '' ? (named.keys().next().value ?? platformID(platform)) : key,
+      platform,
+      ref,
+      ...(config === undefined ? {} : { config }),
+      ...(baseConfig === undefined ? {} : { baseConfig }),
+      ...(caches.isInline && solved && layers.kind === 'snapshot'
+        ? { inlineCache: (blobs, inner) => caches.inlineCache(solved.keys, layers, blobs, inner) }
+        : {}),
+    };
+  };
+  const solved = await Promise.all(refs.map(([key, ref]) => solve(key, ref)));
+  const all = refs.flatMap(([, ref]) => (ref === undefined ? [] : [ref]));
+  const platforms = solved.map((one, index): PlatformResult => {
+    const [key, ref] = refs[index] ?? ['', undefined];
+    const given = result.attestations.get(key) ?? result.attestations.get(one.id) ?? [];
+    return {
+      ...one,
+      attestations: [
+        ...given.flatMap(attestation => frontendAttestation(build, attestation)),
+        ...(asked && ref
+          ? [
+              clientProvenance(
+                build,
+                asked,
+                pins,
+                ref,
+                solved.map(other => ({ ...other, attestations: [] })),
+                one,
+                all,
+              ),
+            ]
+          : []),
+      ],
+    };
+  });
+  const epoch = textOf(result, 'source.date.epoch', refs[0]?.[0] ?? '');
+  return {
+    platforms,
+    multiPlatform: result.refs !== undefined,
+    ...(epoch === undefined || epoch === '' ? {} : { epoch: Number(epoch) }),
+    annotations: annotationsOf(result),
+    keys,
+  };
+}
+
+function textOf({ metadata }: FrontendResult, name: string, key: string): string | undefined {
+  const bytes = metadata.get(key === '' ? name : `${name}/${key}`) ?? metadata.get(name);
+  return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+}
+
+/** The platforms that the frontend names its results for, by key (gateway facts, 5). */
+function platformsOf({ metadata }: FrontendResult): Map<string, Platform> {
+  const bytes = metadata.get('refs.platforms');
+  if (bytes === undefined) return new Map();
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (cause) {
+    throw new StatusError(Code.unknown, 'failed to parse platforms passed to provenance processor', { cause });
+  }
+  const { Platforms: list } = value as { readonly Platforms?: readonly { ID: string; Platform: Platform }[] };
+  return new Map((list ?? []).map(({ ID, Platform: platform }) => [ID, platform]));
+}
+
+function platformOfKey(key: string, config: string | undefined): Platform | undefined {
+  if (key !== '') return parsePlatform(key);
+  if (config === undefined) return undefined;
+  try {
+    const { os, architecture, variant } = JSON.parse(config) as Partial<Platform>;
+    if (!os || !architecture) return undefined;
+    return { os, architecture, ...(variant ? { variant } : {}) };
+  } catch {
+    return undefined;
+  }
+}
+
+function annotationsOf({ metadata }: FrontendResult): Record<string, string> {
+  const annotations: Record<string, string> = {};
+  for (const [key, value] of metadata)
+    if (/^annotation[-[.]/.test(key)) annotations[key] = new TextDecoder().decode(value);
+  return annotations;
+}
+
+/** A statement that the frontend made; its predicate is a file of its result. */
+function frontendAttestation(build: ClientBuild, { message, ref }: ResultAttestation): Attestation[] {
+  if (message.kind !== AttestationKind.InToto || ref === undefined) return [];
+  const text = (key: string) => new TextDecoder().decode(message.metadata[key] ?? new Uint8Array());
+  return [
+    {
+      predicateType: message.inTotoPredicateType,
+      inlineOnly: text('inline-only') === 'true',
+      filename: message.path.split('/').at(-1) ?? 'attestation.json',
+      async predicate(signal) {
+        const tree = await build.files(ref, signal);
+        const { node } = resolvePath(tree, toBytePath(message.path), true);
+        if (node?.type !== 'file') throw new StatusError(Code.unknown, `failed to read ${message.path}: not found`);
+        return readFile(systemPath(tree.location(node)), { encoding: 'utf8', signal });
+      },
+    },
+  ];
+}

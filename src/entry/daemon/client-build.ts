@@ -1,0 +1,196 @@
+import { identityOf, openCacheImports, type RemoteImport } from '../../engine/cache/remote/import.ts';
+import { objectHttp } from '../../engine/cache/remote/object-http.ts';
+import type { CacheExportDeps, CacheImportDeps, CacheRequest } from '../../engine/cache/remote/port.ts';
+import type { ImageMaterial } from '../../engine/exporter/provenance-materials.ts';
+import type { FrontendCall } from '../../engine/exporter/provenance-request.ts';
+import { contentsOf } from '../../engine/ops/ref-contents.ts';
+import type { Sources } from '../../engine/source/sources.ts';
+import type { BuildEvent, EventSink, Timestamp } from '../../engine/status/event.ts';
+import type { LoadedGraph } from '../../plan/llb/load.ts';
+import type { FileTree } from '../../store/snapshot/file-tree.ts';
+import { Code } from '../../wire/grpc/code.ts';
+import { StatusError } from '../../wire/grpc/status.ts';
+import type { Platform } from '../../wire/oci/descriptor.ts';
+import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
+import { type BuildScope, openBuildScope } from '../builder/build-scope.ts';
+import { newID } from '../builder/embedded-host.ts';
+import type { Engine } from '../builder/engine.ts';
+import { solverEdge } from '../builder/solver-graph.ts';
+import { requireLlbCapabilities } from './capabilities.ts';
+import type { DaemonServices } from './daemon-services.ts';
+import { GraphError } from './error-status.ts';
+import { runDockerfileFrontend } from './frontend-dockerfile.ts';
+import type { FrontendResult, ResultRef } from './frontend-result.ts';
+import type { RegistryFor } from './registry-pool.ts';
+import { openSessionSources } from './session-sources.ts';
+import type { ClientSolve } from './solve-request.ts';
+import type { Worker } from './worker.ts';
+
+/** A frontend to run. */
+export interface FrontendRequest {
+  readonly frontend: string;
+  readonly options: ReadonlyMap<string, string>;
+  readonly inputs: ReadonlyMap<string, Definition>;
+  readonly imports: readonly CacheRequest[];
+}
+
+/** A build of a client: its part of the engine, and what frontends do with it. */
+export interface ClientBuild extends AsyncDisposable {
+  readonly engine: Engine;
+  readonly request: ClientSolve;
+  readonly worker: Worker;
+  readonly platform: Platform;
+  readonly scope: BuildScope;
+  readonly sources: Sources;
+  /** With the credentials of the client. */
+  readonly registryFor: RegistryFor;
+  readonly cacheDeps: CacheImportDeps & CacheExportDeps;
+  readonly startedAt: Timestamp;
+  readonly emit: EventSink;
+  readonly now: () => Timestamp;
+  /** What the results came from, for those who tell of it later. */
+  readonly graphs: readonly LoadedGraph[];
+  readonly images: readonly ImageMaterial[];
+  /** The frontend that made the results; without a name while no frontend of the daemon ran. */
+  readonly call: FrontendCall;
+
+  /** Reads a graph. Throws StatusError, DefinitionError and BuildError for one that cannot be solved. */
+  load(definition: Definition): LoadedGraph;
+  /** The files of a graph, to be made when they are needed; undefined for the empty graph. Throws what `load` does. */
+  makeRef(definition: Definition): ResultRef | undefined;
+  /** The result that a graph alone is. */
+  definitionResult(definition: Definition | undefined, imports: readonly CacheRequest[]): FrontendResult;
+  /** Runs a frontend to its end. Rejects with FrontendError. */
+  runFrontend(request: FrontendRequest, signal: AbortSignal): Promise<FrontendResult>;
+  /** The files of a result, made if need be, and on the disk. */
+  files(ref: ResultRef, signal: AbortSignal): Promise<FileTree>;
+  /** Caches that all graphs of the build are looked up in. */
+  useImports(imports: readonly RemoteImport[]): void;
+  /** An image that was looked up. */
+  noteImage(image: ImageMaterial): void;
+}
+
+/** Opens a build for a client. What it holds is released when it is disposed. */
+export function openClientBuild(
+  services: DaemonServices,
+  request: ClientSolve,
+  emit: EventSink,
+  onEvent: (event: BuildEvent) => void,
+): ClientBuild {
+  const { engine, worker } = services;
+  const stack = new AsyncDisposableStack();
+  const graphs: LoadedGraph[] = [];
+  const images: ImageMaterial[] = [];
+  const said: EventSink = event => {
+    onEvent(event);
+    emit(event);
+  };
+  const session = stack.use(openSessionSources(services, request.session, said));
+  const scope = stack.use(
+    openBuildScope(engine, {
+      emit: said,
+      registry: session.registryFor('', false),
+      ociLayouts: session.ociLayouts,
+      secrets: session.secrets,
+      ssh: session.ssh,
+      local: session.local,
+      entitlements: request.entitlements,
+      onLoad: graph => void graphs.push(graph),
+    }),
+  );
+  const ended = new AbortController();
+  stack.defer(() => ended.abort());
+  let call: FrontendCall = { frontend: '', options: request.frontendOptions };
+
+  function load(definition: Definition): LoadedGraph {
+    const graph = scope.load(definition);
+    for (const { metadata } of graph.vertices) requireLlbCapabilities(Object.keys(metadata?.caps ?? {}));
+    return graph;
+  }
+
+  const cacheDeps: ClientBuild['cacheDeps'] = {
+    emit: said,
+    now: engine.now,
+    registryFor: session.registryFor,
+    content: engine.content,
+    layers: engine.layers,
+    layerBlobs: engine.layerBlobs,
+    repositoryOf: () => undefined,
+    http: stack.use(objectHttp()),
+    env: {},
+  };
+  const imports = new Map<string, RemoteImport>();
+
+  /** Opens caches that a frontend names; those that are open already are the same. */
+  function importsOf(requests: readonly CacheRequest[]): RemoteImport[] {
+    const added = requests.filter(request => !imports.has(identityOf(request)));
+    for (const one of openCacheImports(added, cacheDeps, ended.signal)) imports.set(one.id, one);
+    return [...imports.values()];
+  }
+
+  function makeRef(definition: Definition, caches: readonly RemoteImport[]): ResultRef | undefined {
+    if (definition.def.length === 0) return undefined;
+    const graph = load(definition);
+    return {
+      id: newID(),
+      definition,
+      graph,
+      async solve(signal) {
+        try {
+          return await scope.job.build(solverEdge(graph, scope.context), signal, caches);
+        } catch (error) {
+          if (signal.aborted) throw error;
+          throw new GraphError(graph, error);
+        }
+      },
+    };
+  }
+
+  const build: ClientBuild = {
+    engine,
+    request,
+    worker,
+    platform: worker.platforms[0],
+    scope,
+    sources: scope.sources,
+    registryFor: session.registryFor,
+    cacheDeps,
+    startedAt: engine.now(),
+    emit: said,
+    now: engine.now,
+    graphs,
+    images,
+    get call() {
+      return call;
+    },
+    load,
+    makeRef: definition => makeRef(definition, [...imports.values()]),
+    useImports(more) {
+      for (const one of more) imports.set(one.id, one);
+    },
+    definitionResult(definition, requests) {
+      return {
+        ref: definition === undefined ? undefined : makeRef(definition, importsOf(requests)),
+        refs: undefined,
+        metadata: new Map(),
+        attestations: new Map(),
+      };
+    },
+    async runFrontend(frontendRequest, signal) {
+      const { frontend, options } = frontendRequest;
+      if (frontend !== 'dockerfile.v0' || !services.config.frontends.dockerfile)
+        throw new StatusError(Code.unknown, `invalid frontend: ${frontend}`);
+      call = { frontend, options };
+      importsOf(frontendRequest.imports);
+      return runDockerfileFrontend(build, frontendRequest, signal);
+    },
+    async files(ref, signal) {
+      const { result } = await ref.solve(signal);
+      if (result.kind === 'snapshot') await engine.layers.unlazy(result.layers, signal);
+      return (await contentsOf(result, engine.layers, signal)).tree;
+    },
+    noteImage: image => void images.push(image),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+  return build;
+}

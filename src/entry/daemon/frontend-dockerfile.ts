@@ -1,0 +1,94 @@
+import { create } from '@bufbuild/protobuf';
+import type { WarningEvent } from '../../engine/status/event.ts';
+import { FrontendOptionError } from '../../plan/frontend/options.ts';
+import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
+import { goJson } from '../../wire/oci/go-json.ts';
+import { type Definition, type SourceInfo, SourceInfoSchema } from '../../wire/proto/gen/pb/ops_pb.ts';
+import { embeddedHost } from '../builder/embedded-host.ts';
+import { warningEvent } from '../builder/warning-event.ts';
+import { hasLlbCapability } from './capabilities.ts';
+import type { ClientBuild, FrontendRequest } from './client-build.ts';
+import { FrontendCapabilityError, FrontendError, SubrequestError } from './error-status.ts';
+import type { FrontendResult, ResultRef } from './frontend-result.ts';
+
+const NAME = 'dockerfile.v0';
+
+/** Runs the built-in Dockerfile frontend. Rejects with FrontendError. */
+export async function runDockerfileFrontend(
+  build: ClientBuild,
+  { options, inputs }: FrontendRequest,
+  signal: AbortSignal,
+): Promise<FrontendResult> {
+  let dockerfile: SourceInfo | undefined;
+  let last: Definition | undefined;
+  const filename = options.get('filename') ?? 'Dockerfile';
+  try {
+    const request = options.get('requestid');
+    if (request !== undefined && request !== '') throw new SubrequestError(request);
+    const { scope } = build;
+    const host = embeddedHost({
+      sessionID: build.request.session,
+      platforms: build.worker.platforms,
+      job: scope.job,
+      context: scope.context,
+      sources: scope.sources,
+      emit: build.emit,
+      now: build.now,
+      load(definition) {
+        last = definition;
+        return build.load(definition);
+      },
+      onImage: build.noteImage,
+      onFile(path, data) {
+        if (path !== filename || last === undefined) return;
+        dockerfile = create(SourceInfoSchema, {
+          filename,
+          data: Uint8Array.from(data),
+          definition: last,
+          language: 'Dockerfile',
+        });
+      },
+    });
+    const plan = await planDockerfile(
+      { ...host, supports: hasLlbCapability, inputs: async () => inputs },
+      options,
+      signal,
+    );
+    for (const warning of plan.warnings) build.emit(warningEvent(warning, plan) satisfies WarningEvent);
+    return planResult(build, plan);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new FrontendError(NAME, '', typed(error), dockerfile);
+  }
+}
+
+function planResult(build: ClientBuild, plan: DockerfilePlan): FrontendResult {
+  const metadata = new Map<string, Uint8Array>();
+  const refs = new Map<string, ResultRef | undefined>();
+  const set = (key: string, platform: PlatformPlan, value: string | undefined) => {
+    if (value !== undefined) metadata.set(plan.isMultiPlatform ? `${key}/${platform.id}` : key, Buffer.from(value));
+  };
+  for (const platform of plan.platforms) {
+    refs.set(platform.id, build.makeRef(platform.definition));
+    set('containerimage.config', platform, platform.imageConfig);
+    set('containerimage.base.config', platform, platform.baseImageConfig);
+    const { sourceDateEpoch: epoch } = platform;
+    set('source.date.epoch', platform, epoch === undefined ? undefined : String(epoch));
+  }
+  const platforms = plan.platforms.map(({ id, platform }) => ({ ID: id, Platform: platform }));
+  metadata.set('refs.platforms', Buffer.from(goJson({ Platforms: platforms })));
+  const [only] = refs.values();
+  return {
+    ref: plan.isMultiPlatform ? undefined : only,
+    refs: plan.isMultiPlatform ? refs : undefined,
+    metadata,
+    attestations: new Map(),
+  };
+}
+
+/** An error that clients tell by its type. */
+function typed(error: unknown): unknown {
+  const capability =
+    error instanceof FrontendOptionError && /^unsupported frontend capability (\S+)$/.exec(error.message);
+  return capability ? new FrontendCapabilityError(capability[1] ?? '') : error;
+}

@@ -1,0 +1,43 @@
+import type { Ref } from '../../engine/ops/ref.ts';
+import type { CacheKey } from '../../engine/solver/key.ts';
+import type { LoadedGraph } from '../../plan/llb/load.ts';
+import type { Attestation } from '../../wire/proto/gen/control/gateway_pb.ts';
+import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
+
+/** Files that a build made, and the keys they are known by. */
+interface SolvedRef {
+  readonly result: Ref;
+  readonly keys: readonly CacheKey<Ref>[];
+}
+
+/** Files that a frontend speaks of. They are made when somebody needs them, once. */
+export interface ResultRef {
+  /** How frontends name it. */
+  readonly id: string;
+  readonly definition: Definition;
+  readonly graph: LoadedGraph;
+  /** Makes the files. Rejects with GraphError. */
+  solve(signal: AbortSignal): Promise<SolvedRef>;
+}
+
+/** What a frontend came to. */
+export interface FrontendResult {
+  /** The only result; undefined is the empty tree. Not used when there are several. */
+  readonly ref: ResultRef | undefined;
+  /** Results by platform. */
+  readonly refs: ReadonlyMap<string, ResultRef | undefined> | undefined;
+  readonly metadata: ReadonlyMap<string, Uint8Array>;
+  readonly attestations: ReadonlyMap<string, readonly ResultAttestation[]>;
+}
+
+/** A statement that a frontend makes of a result. */
+export interface ResultAttestation {
+  readonly message: Attestation;
+  /** The files that it is in. */
+  readonly ref: ResultRef | undefined;
+}
+
+/** All results, with the platform that each is for; empty for an only one. */
+export function resultRefs({ ref, refs }: FrontendResult): (readonly [platform: string, ref: ResultRef | undefined])[] {
+  return refs === undefined ? [['', ref]] : [...refs];
+}

@@ -1,0 +1,179 @@
+import { openBuildCaches } from '../../engine/cache/remote/build-caches.ts';
+import { createExportProgress } from '../../engine/exporter/export-progress.ts';
+import { createExporter, type ExportContext, type Exporter } from '../../engine/exporter/exporter.ts';
+import { contentsOf } from '../../engine/ops/ref-contents.ts';
+import { unlessAborted } from '../../engine/solver/flight.ts';
+import { Code } from '../../wire/grpc/code.ts';
+import { StatusError, toStatusMessage } from '../../wire/grpc/status.ts';
+import { digestOf } from '../../wire/oci/digest.ts';
+import type { SolveRequest } from '../../wire/proto/gen/control/control_pb.ts';
+import { shown } from '../builder/embedded-host.ts';
+import { buildOutput, type ClientOutput } from './build-output.ts';
+import type { TableEntry } from './build-table.ts';
+import { type ClientBuild, openClientBuild } from './client-build.ts';
+import { collectPins } from './client-provenance.ts';
+import type { DaemonServices } from './daemon-services.ts';
+import { errorStatus } from './error-status.ts';
+import type { FrontendResult } from './frontend-result.ts';
+import { createBridge } from './gateway/bridge.ts';
+import { sessionTarget } from './session-target.ts';
+import type { ClientSolve } from './solve-request.ts';
+import { type ExporterRequest, readSolveRequest } from './solve-request.ts';
+import type { StatusResponse } from './status-message.ts';
+
+type Answers = Readonly<Record<string, string>>;
+
+const EXPORTERS = ['image', 'moby', 'oci', 'docker', 'local', 'tar'];
+
+/**
+ * Runs a build for a client to its end (control-api facts, 4).
+ * @returns what exporters answered
+ */
+export async function runSolve(services: DaemonServices, message: SolveRequest, signal: AbortSignal): Promise<Answers> {
+  const request = readSolveRequest(message, services.entitlements);
+  for (const { type } of request.exporters) {
+    if (!EXPORTERS.includes(type))
+      throw new StatusError(Code.unknown, `exporter ${JSON.stringify(type)} could not be found`);
+  }
+  using entry = services.builds.open(request.ref);
+  if (request.isInternal) return await runBuild(services, request, entry, signal);
+  return await recorded(services, request, entry, () => runBuild(services, request, entry, signal));
+}
+
+/** Keeps what a build said and came to. */
+async function recorded(
+  { history }: DaemonServices,
+  request: ClientSolve,
+  { progress }: TableEntry,
+  run: () => Promise<Answers>,
+): Promise<Answers> {
+  const record = history.begin({
+    Ref: request.ref,
+    Frontend: request.frontend,
+    FrontendAttrs: Object.fromEntries(request.frontendOptions),
+    Exporters: request.exporters.map(({ type, attributes }) => ({ Type: type, Attrs: { ...attributes } })),
+  });
+  const log: StatusResponse[] = [];
+  const following = (async () => {
+    for await (const message of progress.follow(new AbortController().signal)) log.push(message);
+  })();
+  const finish = async (how: Parameters<typeof record.finish>[0]) => {
+    const { total, cached, completed, warnings } = progress.counts();
+    progress.close();
+    await following;
+    record.finish(
+      { ...how, numTotalSteps: total, numCachedSteps: cached, numCompletedSteps: completed, numWarnings: warnings },
+      log,
+    );
+  };
+  let answers: Answers;
+  try {
+    answers = await run();
+  } catch (error) {
+    const { code, message: text } = errorStatus(error);
+    await finish({ error: toStatusMessage(new StatusError(code, text)) });
+    throw error;
+  }
+  await finish({ ExporterResponse: { ...answers } });
+  return answers;
+}
+
+async function runBuild(
+  services: DaemonServices,
+  request: ClientSolve,
+  entry: TableEntry,
+  signal: AbortSignal,
+): Promise<Answers> {
+  using _store = await services.gate.enter(signal);
+  const pins = collectPins();
+  await using build = openClientBuild(services, request, entry.progress.sink, pins.note);
+  const exporters = request.exporters.map((exporter, index) => clientExporter(services, build, exporter, index));
+  const caches = openBuildCaches({ from: request.cacheImports, to: request.cacheExports }, build.cacheDeps, signal);
+  build.useImports(caches.imports);
+  const result = await frontendResult(build, entry, signal);
+  const output = await buildOutput(
+    build,
+    result,
+    {
+      pins,
+      caches: caches.exports,
+      needsLayers: request.exporters.some(({ type }) => type !== 'local' && type !== 'tar'),
+    },
+    signal,
+  );
+  const answers: Record<string, string> = {};
+  for (const [index, exporter] of exporters.entries())
+    Object.assign(answers, await runExport(build, exporter, index, output, signal));
+  for (const [key, value] of result.metadata)
+    if (key.startsWith('frontend.')) answers[key] = new TextDecoder().decode(value);
+  Object.assign(answers, await caches.exports.run(output.keys, signal));
+  entry.bridge = undefined;
+  return answers;
+}
+
+/** What the client's frontend, or one of ours, comes to. */
+async function frontendResult(build: ClientBuild, entry: TableEntry, signal: AbortSignal): Promise<FrontendResult> {
+  const { definition, frontend, frontendInputs: inputs, frontendOptions: options } = build.request;
+  if (frontend !== '') {
+    if (definition !== undefined)
+      throw new StatusError(Code.unknown, 'cannot solve with both Definition and Frontend specified');
+    return build.runFrontend({ frontend, options, inputs, imports: [] }, signal);
+  }
+  if (definition !== undefined) return build.definitionResult(definition, []);
+  const bridge = createBridge(build, inputs);
+  entry.bridge = bridge;
+  return unlessAborted(bridge.returned, signal);
+}
+
+function clientExporter(
+  { sessions }: DaemonServices,
+  build: ClientBuild,
+  { type, attributes }: ExporterRequest,
+  index: number,
+): Exporter {
+  const context: ExportContext = {
+    content: build.engine.content,
+    images: build.engine.images,
+    layers: build.engine.layerBlobs,
+    registryFor: build.registryFor,
+    repositoryOf: () => undefined,
+    async open(ref, signal) {
+      const { layers } = build.engine;
+      if (ref.kind === 'snapshot') await layers.unlazy(ref.layers, signal);
+      const { tree } = await contentsOf(ref, layers, signal);
+      return { tree, async [Symbol.asyncDispose]() {} };
+    },
+    loadIntoEngine: undefined,
+    now: build.now,
+  };
+  switch (type) {
+    case 'moby':
+      return createExporter({ type: 'image', attributes }, context);
+    case 'image':
+      // Only Docker's clients look for names here.
+      return createExporter({ type, attributes: { ...attributes, store: 'false' } }, context);
+    case 'oci':
+    case 'docker':
+    case 'local':
+    case 'tar': {
+      const target = sessionTarget(signal => sessions.get(build.request.session, signal), index);
+      return createExporter({ type, attributes, target }, context);
+    }
+    default:
+      throw new StatusError(Code.unknown, `exporter ${JSON.stringify(type)} could not be found`);
+  }
+}
+
+async function runExport(
+  build: ClientBuild,
+  exporter: Exporter,
+  index: number,
+  output: ClientOutput,
+  signal: AbortSignal,
+): Promise<Answers> {
+  const { emit, now, request } = build;
+  const digest = digestOf(`${request.session}-export-${index}`);
+  return shown({ name: exporter.name, digest }, build, vertex =>
+    exporter.export(output, createExportProgress(vertex, emit, now), signal),
+  );
+}
