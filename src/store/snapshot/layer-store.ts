@@ -42,6 +42,8 @@ export interface LayerStore extends AsyncDisposable {
    * an earlier process; this is what makes it readable.
    */
   offer(layer: LazyLayer): void;
+  /** Takes an offer back: the blob turned out not to be there. */
+  withdraw(blob: Digest): void;
   /**
    * Adds a layer without fetching it, or finds the one that is there; returns its id, which follows from the chain id of
    * its tar and those below, so that equal base images share their layers.
@@ -170,6 +172,9 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
     },
     offer({ descriptor, fetch }) {
       offers.set(descriptor.digest, fetch);
+    },
+    withdraw(blob) {
+      offers.delete(blob);
     },
     addLazy(layer, parents = []) {
       const { descriptor, diffId } = layer;

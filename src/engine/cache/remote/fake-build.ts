@@ -106,6 +106,7 @@ export function fakeMachine(registry?: RegistryClient, http?: ObjectHttp): FakeM
       content: { read, has: (digest, size) => blobs.get(digest)?.length === size },
       layerBlobs,
       layers: {
+        withdraw: () => {},
         addLazy(layer, parents = []) {
           const id = digestOf([...parents, layer.diffId].join());
           lazy.set(id, layer);

@@ -2,8 +2,8 @@
 import type { Descriptor } from '../../../wire/oci/descriptor.ts';
 import { isDigest } from '../../../wire/oci/digest.ts';
 import { OCI_LAYER_GZIP } from '../../../wire/oci/media-types.ts';
-import type { CacheConfig, LayerAnnotations } from '../cache-config.ts';
 import { formatTimestamp } from '../../status/timestamp.ts';
+import type { CacheConfig, LayerAnnotations } from '../cache-config.ts';
 import { timestampOf } from '../timestamp.ts';
 import type { ContentReader } from './content-place.ts';
 import type { SourceCache } from './inline-image.ts';

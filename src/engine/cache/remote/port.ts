@@ -1,11 +1,11 @@
 /** What caches that travel take from the rest of the engine. */
 import type { ContentStore } from '../../../store/content/content-store.ts';
+import type { LayerStore } from '../../../store/snapshot/layer-store.ts';
 import type { Descriptor } from '../../../wire/oci/descriptor.ts';
 import type { Digest } from '../../../wire/oci/digest.ts';
 import type { RegistryClient } from '../../../wire/registry/client.ts';
 import type { LayerBlobSource } from '../../exporter/image-writer.ts';
 import type { LayerBlob } from '../../solver/record-graph.ts';
-import type { SourceLayers } from '../../source/layer-port.ts';
 import type { EventSink, Timestamp } from '../../status/event.ts';
 import type { ObjectHttp } from './object-http.ts';
 
@@ -38,7 +38,9 @@ export type RegistryFor = (host: string, insecure: boolean) => RegistryClient;
 export interface CacheImportDeps extends ProgressDeps {
   readonly registryFor: RegistryFor;
   readonly content: Pick<ContentStore, 'has' | 'read'>;
-  readonly layers: Pick<SourceLayers, 'addLazy'>;
+  readonly layers: Pick<LayerStore, 'addLazy' | 'withdraw'>;
+  /** Digests of blobs that turned out to be missing or damaged, kept from one attempt of a build to the next. */
+  readonly lost?: Set<string>;
   readonly http: ObjectHttp;
   /** The environment, for credentials of object stores. */
   readonly env: NodeJS.ProcessEnv;

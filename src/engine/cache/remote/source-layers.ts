@@ -19,8 +19,29 @@ export class CacheLayerError extends RemoteCacheError {
   override readonly name = 'CacheLayerError';
 }
 
+/** How often a build is tried again before its failure is shown. */
+const mostAttempts = 10;
+
+/**
+ * Runs a build, and runs it again when it failed of a layer of an imported cache, which is given up then: the steps that
+ * led to it run.
+ *
+ * @param build - gets what has to be given to `openCacheImports` each time
+ */
+export async function retryWithoutLostLayers<T>(build: (lost: Set<string>) => Promise<T>): Promise<T> {
+  const lost = new Set<string>();
+  for (let attempt = 1; ; attempt++) {
+    const before = lost.size;
+    try {
+      return await build(lost);
+    } catch (error) {
+      if (!isCacheLayerError(error) || lost.size === before || attempt === mostAttempts) throw error;
+    }
+  }
+}
+
 /** Whether a failure, or what caused it, is a layer of an imported cache that cannot be had. */
-export function isCacheLayerError(error: unknown): boolean {
+function isCacheLayerError(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) if (at instanceof CacheLayerError) return true;
   return false;
 }
@@ -46,11 +67,10 @@ export function sourceCacheLayers(
   source: string,
   descriptors: Iterable<Descriptor>,
   reader: LayerReader,
-  { content, layers }: Pick<CacheImportDeps, 'content' | 'layers'>,
+  { content, layers, lost = new Set() }: Pick<CacheImportDeps, 'content' | 'layers' | 'lost'>,
   warn: (message: string) => void,
 ): SourceCacheLayers {
   const byDigest = new Map<string, CacheLayer>();
-  const lost = new Set<string>();
   const asked = new Map<string, Promise<boolean>>();
   const limiter = createLimiter(parallelQuestions);
   const isHere = ({ digest, size }: Descriptor) => content.has(digest, size);
@@ -69,6 +89,7 @@ export function sourceCacheLayers(
     const message = `layer ${digest} of the cache ${source} cannot be had: ${reason}`;
     if (!lost.has(digest)) warn(`${message}; the steps that need it run again`);
     lost.add(digest);
+    layers.withdraw(digest);
     return new CacheLayerError(message, { cause });
   }
 
