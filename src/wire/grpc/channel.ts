@@ -80,8 +80,11 @@ export function channelTo(dial: (signal: AbortSignal) => Promise<Duplex>, option
   }
 
   async function session(): Promise<ClientHttp2Session> {
-    const known = await current;
-    return known === undefined || known.destroyed || known.closed ? openNew() : known;
+    const opening = current;
+    if (opening === undefined) return openNew();
+    const known = await opening;
+    if (!known.destroyed && !known.closed) return known;
+    return current === opening || current === undefined ? openNew() : session();
   }
 
   return createChannel(session, closed, options, async () => {

@@ -79,7 +79,7 @@ export function remoteContent(channel: Channel, store?: string): RemoteContent {
       try {
         return Number((await client.info({ digest }, { metadata, signal })).info?.size ?? 0n);
       } catch (error) {
-        if (hasCode(error, Code.notFound)) return undefined;
+        if (hasCode(error, Code.notFound) && !error.message.startsWith('unknown store')) return undefined;
         throw error;
       }
     },
