@@ -1,4 +1,5 @@
 import { type BuildCaches, openBuildCaches } from '../../engine/cache/remote/build-caches.ts';
+import { retryWithoutLostLayers } from '../../engine/cache/remote/source-layers.ts';
 import { dockerEngine } from '../../engine/exporter/docker-engine.ts';
 import { createExportProgress } from '../../engine/exporter/export-progress.ts';
 import { pathTarget } from '../../engine/exporter/export-target.ts';
@@ -25,9 +26,20 @@ import { newerFrontendEvent, warningEvent } from './warning-event.ts';
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /** Runs one build on an engine to its end. See `Builder.build` for what it throws. */
-export async function runEmbeddedBuild(
+export function runEmbeddedBuild(
   engine: Engine,
   request: BuildRequest,
+  emit: EventSink,
+  signal: AbortSignal,
+): Promise<BuildResult> {
+  return retryWithoutLostLayers(lost => attemptBuild(engine, request, lost, emit, signal));
+}
+
+/** @param lost layers of imported caches that an earlier attempt has found missing or damaged, and that this one adds. */
+async function attemptBuild(
+  engine: Engine,
+  request: BuildRequest,
+  lost: Set<string>,
   emit: EventSink,
   signal: AbortSignal,
 ): Promise<BuildResult> {
@@ -82,6 +94,7 @@ export async function runEmbeddedBuild(
           layers: engine.layers,
           layerBlobs: engine.layerBlobs,
           repositoryOf: () => undefined,
+          lost,
           env: process.env,
         },
         signal,
