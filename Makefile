@@ -3,8 +3,9 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .PHONY: demo test bench build format proto clean
 
+# Not `npm ci`: it refuses a lock file that lacks packages for other platforms, which not every registry has.
 node_modules: package.json package-lock.json
-	npm ci
+	npm install --no-save --no-audit --no-fund --loglevel=error
 	touch node_modules
 
 # What tests and the demo run against: an OCI runtime, a registry, and other people's readers of what we write.
@@ -29,7 +30,7 @@ format: node_modules
 
 # Writes src/wire/proto/gen anew from proto/*.proto.
 proto: node_modules
-	npx buf generate
+	npx --yes @bufbuild/buf@1.75.0 generate
 
 clean:
 	rm -rf dist node_modules
