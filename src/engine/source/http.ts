@@ -38,7 +38,8 @@ export interface Download {
 }
 
 const MAX_REDIRECTS = 10;
-const USER_AGENT = 'outcrop';
+/** Some servers know BuildKit by its name. */
+const USER_AGENT = 'outcrop (like buildkit/v0.27)';
 
 /** The step that an `http://` or `https://` source is: one downloaded file. */
 export function httpOp(request: SourceRequest, options: HttpSourceOptions, progress: SourceProgress): Op<Ref> {

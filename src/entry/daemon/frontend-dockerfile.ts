@@ -2,6 +2,11 @@ import { create } from '@bufbuild/protobuf';
 import type { WarningEvent } from '../../engine/status/event.ts';
 import { FrontendOptionError } from '../../plan/frontend/options.ts';
 import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
+import {
+  answerRequest,
+  type RequestAnswer,
+  UnsupportedRequestError,
+} from '../../plan/frontend/request/answer-request.ts';
 import { goJson } from '../../wire/oci/go-json.ts';
 import { type Definition, type SourceInfo, SourceInfoSchema } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { embeddedHost } from '../builder/embedded-host.ts';
@@ -23,8 +28,6 @@ export async function runDockerfileFrontend(
   let last: Definition | undefined;
   const filename = options.get('filename') ?? 'Dockerfile';
   try {
-    const request = options.get('requestid');
-    if (request !== undefined && request !== '') throw new SubrequestError(request);
     const { scope } = build;
     const host = embeddedHost({
       sessionID: build.request.session,
@@ -49,17 +52,26 @@ export async function runDockerfileFrontend(
         });
       },
     });
-    const plan = await planDockerfile(
-      { ...host, supports: hasLlbCapability, inputs: async () => inputs },
-      options,
-      signal,
-    );
+    const ownHost = { ...host, supports: hasLlbCapability, inputs: async () => inputs };
+    if (options.get('requestid')) return requestResult(build, await answerRequest(ownHost, options, signal));
+    const plan = await planDockerfile(ownHost, options, signal);
     for (const warning of plan.warnings) build.emit(warningEvent(warning, plan) satisfies WarningEvent);
     return planResult(build, plan);
   } catch (error) {
     if (signal.aborted) throw error;
     throw new FrontendError(NAME, '', typed(error), dockerfile);
   }
+}
+
+/** What a request for something other than a build comes to: an empty tree with answers. */
+function requestResult(build: ClientBuild, { metadata, dockerfile, warnings }: RequestAnswer): FrontendResult {
+  if (dockerfile !== undefined) for (const warning of warnings) build.emit(warningEvent(warning, { dockerfile }));
+  return {
+    ref: undefined,
+    refs: undefined,
+    metadata: new Map([...metadata].map(([key, value]) => [key, Buffer.from(value)])),
+    attestations: new Map(),
+  };
 }
 
 function planResult(build: ClientBuild, plan: DockerfilePlan): FrontendResult {
@@ -90,5 +102,6 @@ function planResult(build: ClientBuild, plan: DockerfilePlan): FrontendResult {
 function typed(error: unknown): unknown {
   const capability =
     error instanceof FrontendOptionError && /^unsupported frontend capability (\S+)$/.exec(error.message);
+  if (error instanceof UnsupportedRequestError) return new SubrequestError(error.request);
   return capability ? new FrontendCapabilityError(capability[1] ?? '') : error;
 }
