@@ -2,9 +2,18 @@ import { CommanderError } from 'commander';
 import { createProgram } from './program.ts';
 import { reportError } from './report-error.ts';
 
-try {
-  await createProgram().parseAsync();
-} catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode;
-  else process.exitCode = reportError(error, process.argv.includes('--debug') || process.argv.includes('-D'));
+/** What Node answers, too, for a module that waits for something that never comes. */
+const UNFINISHED = 13;
+
+async function main(): Promise<void> {
+  process.exitCode = UNFINISHED;
+  try {
+    await createProgram().parseAsync();
+    if (process.exitCode === UNFINISHED) process.exitCode = 0;
+  } catch (error) {
+    if (error instanceof CommanderError) process.exitCode = error.exitCode;
+    else process.exitCode = reportError(error, process.argv.includes('--debug') || process.argv.includes('-D'));
+  }
 }
+
+void main();

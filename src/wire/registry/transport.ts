@@ -53,7 +53,7 @@ export function createTransport(silence: number): Transport {
   };
 
   const once = async (endpoint: Endpoint, url: URL, exchange: Exchange, signal: AbortSignal): Promise<Answer> => {
-    const { request } = await import('undici');
+    const { request } = await import('./http-client.ts');
     const dispatcher = await dispatcherFor(endpoint, url);
     const answer = await request(url, {
       dispatcher,
@@ -94,7 +94,7 @@ export function createTransport(silence: number): Transport {
 const NO_CONFIG = { mirrors: [], ca: [], keypairs: [], tlsConfigDirs: [] };
 
 async function makeDispatcher(endpoint: Endpoint, url: URL, direct: boolean, silence: number): Promise<Dispatcher> {
-  const { Agent, EnvHttpProxyAgent } = await import('undici');
+  const { Agent, EnvHttpProxyAgent } = await import('./http-client.ts');
   const tls = url.protocol === 'https:' ? await tlsOptionsOf(endpoint.config) : {};
   const connect = { timeout: Math.min(CONNECT_TIMEOUT, silence), ...tls };
   const options = { connect, connections: 32, keepAliveTimeout: 10_000 };
