@@ -57,7 +57,7 @@ export function withCapabilitiesOnly(tree: FileTree): FileTree {
  * What is hashed of a file before its content and extended attributes.
  * @param names Undefined for files of a context, whose owners are not named.
  */
-export function headerText(tree: FileTree, node: FileNode, names: AccountNames | undefined): string {
+function headerText(tree: FileTree, node: FileNode, names: AccountNames | undefined): string {
   const path = pathOf(node);
   const { mode, major, minor } = node.status;
   const fields = {

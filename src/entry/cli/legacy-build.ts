@@ -7,6 +7,7 @@ import { type LegacyContext, openLegacyContext } from '../../engine/legacy/conte
 import { LegacyBuildError } from '../../engine/legacy/error.ts';
 import type { LegacyBuildRequest } from '../../engine/legacy/request.ts';
 import { enterPrivateMountNamespace, inPrivateMountNamespace } from '../../host/system/namespace.ts';
+import { roundUp, TAR_BLOCK } from '../../store/content/tar-header.ts';
 import { parsePlatform } from '../../wire/oci/platform.ts';
 import { openEngine } from '../builder/engine.ts';
 import type { BuildRequest } from '../builder/request.ts';
@@ -41,7 +42,9 @@ export async function runLegacy(path: string, flags: LegacyFlags): Promise<numbe
   const write = (data: string | Uint8Array) => void (flags.quiet ? printed.push(data) : process.stdout.write(data));
   try {
     const request = await legacyRequest(wanted, flags, stack);
-    write(`Sending build context to Docker daemon  ${formatSize(request.context.size())}\r\r\n`);
+    // Where there is no context, the Dockerfile is all that is sent.
+    const alone = wanted.context.kind === 'empty' ? TAR_BLOCK + roundUp(request.dockerfile.length) : 0;
+    write(`Sending build context to Docker daemon  ${formatSize(request.context.size() + alone)}\r\r\n`);
     const engine = stack.use(await openEngine({}, signal));
     const { imageID } = await runLegacyBuild(engine, request, write, signal);
     if (flags.iidfile !== undefined) await writeFile(flags.iidfile, imageID);
