@@ -22,6 +22,7 @@ import { GraphError } from './error-status.ts';
 import { runDockerfileFrontend } from './frontend-dockerfile.ts';
 import type { FrontendResult, ResultRef } from './frontend-result.ts';
 import type { RegistryFor } from './registry-pool.ts';
+import { sessionDirectories } from './session-cache.ts';
 import { openSessionSources } from './session-sources.ts';
 import type { ClientSolve } from './solve-request.ts';
 import type { Worker } from './worker.ts';
@@ -112,6 +113,7 @@ export function openClientBuild(
     emit: said,
     now: engine.now,
     registryFor: session.registryFor,
+    directories: sessionDirectories(session.own),
     content: engine.content,
     layers: engine.layers,
     layerBlobs: engine.layerBlobs,

@@ -9,6 +9,7 @@ import { type Digest, digestOf, hexOf } from '../../../wire/oci/digest.ts';
 import { type Index, parseIndex, parseManifest } from '../../../wire/oci/manifest.ts';
 import { layoutIndex } from '../../exporter/manifest.ts';
 import { CacheNotFoundError, type ContentReader, type ContentWriter, RemoteCacheError } from './content-place.ts';
+import type { CacheDirectories } from './port.ts';
 
 const refName = 'org.opencontainers.image.ref.name';
 const imageName = 'io.containerd.image.name';
@@ -112,6 +113,9 @@ export function directoryWriter(directory: string, tag: string): ContentWriter {
     },
   };
 }
+
+/** The directories of this machine. */
+export const machineDirectories: CacheDirectories = { reader: directoryReader, writer: directoryWriter };
 
 async function readIndex(directory: string): Promise<Index> {
   return parseIndex(await readFile(join(directory, 'index.json')));

@@ -5,7 +5,7 @@ import type { CacheKey } from '../../solver/key.ts';
 import { CacheOptionsError } from './attributes.ts';
 import { collectRecords } from './collect-records.ts';
 import type { ContentWriter } from './content-place.ts';
-import { directoryWriter } from './directory-place.ts';
+import { machineDirectories } from './directory-place.ts';
 import { exportContent, manifestAnswer } from './export-content.ts';
 import { exportObjects } from './export-objects.ts';
 import { identityOf, objectsOf } from './import.ts';
@@ -138,8 +138,11 @@ function exportToObjects(
   });
 }
 
-function writerOf(place: ContentPlace, { registryFor, repositoryOf }: CacheExportDeps): ContentWriter {
-  if (place.type === 'local') return directoryWriter(place.directory, place.tag);
+function writerOf(
+  place: ContentPlace,
+  { directories = machineDirectories, registryFor, repositoryOf }: CacheExportDeps,
+): ContentWriter {
+  if (place.type === 'local') return directories.writer(place.directory, place.tag);
   const { reference, insecure } = place;
   return registryWriter(registryFor(reference.domain, insecure), reference, repositoryOf);
 }

@@ -8,12 +8,12 @@ import { type ImportedCache, importedCache } from '../imported-cache.ts';
 import { readRecords } from '../read-records.ts';
 import { timestampOf } from '../timestamp.ts';
 import { type ContentReader, RemoteCacheError } from './content-place.ts';
-import { directoryReader } from './directory-place.ts';
+import { machineDirectories } from './directory-place.ts';
 import { ghaWriter } from './gha-place.ts';
 import type { SourceCache } from './inline-image.ts';
 import { documentCaches, type ObjectWriter } from './object-place.ts';
 import { type CacheImportOptions, type ContentPlace, type ObjectPlace, readImportOptions } from './options.ts';
-import type { CacheImportDeps, CacheLayer, CacheRequest, RegistryFor } from './port.ts';
+import type { CacheImportDeps, CacheLayer, CacheRequest } from './port.ts';
 import { type CacheVertex, inVertex } from './progress.ts';
 import { readSource } from './read-source.ts';
 import { registryReader } from './registry-place.ts';
@@ -122,8 +122,11 @@ async function withPatience<T>(
 }
 
 /** The reader of a place. */
-export function readerOf(place: ContentPlace, registryFor: RegistryFor): ContentReader {
-  if (place.type === 'local') return directoryReader(place.directory, place.tag, place.digest);
+export function readerOf(
+  place: ContentPlace,
+  { directories = machineDirectories, registryFor }: Pick<CacheImportDeps, 'directories' | 'registryFor'>,
+): ContentReader {
+  if (place.type === 'local') return directories.reader(place.directory, place.tag, place.digest);
   const { reference, insecure } = place;
   return registryReader(registryFor(reference.domain, insecure), reference);
 }
@@ -159,7 +162,7 @@ async function readCaches(
     const reader = objectsOf(place, deps);
     return { reader, caches: documentCaches(await reader.documents(signal)) };
   }
-  const reader = readerOf(place, deps.registryFor);
+  const reader = readerOf(place, deps);
   const root = await resolve(reader, place, signal);
   const showType = (mediaType: string) =>
     vertex.step(`inferred cache manifest type: ${mediaType}`, async () => undefined);

@@ -7,6 +7,7 @@ import type { RegistryClient } from '../../../wire/registry/client.ts';
 import type { LayerBlobSource } from '../../exporter/image-writer.ts';
 import type { LayerBlob } from '../../solver/record-graph.ts';
 import type { EventSink, Timestamp } from '../../status/event.ts';
+import type { ContentReader, ContentWriter } from './content-place.ts';
 import type { ObjectHttp } from './object-http.ts';
 
 /** A `--cache-from` or `--cache-to`: its type, and its other attributes by lower-case name. */
@@ -34,9 +35,18 @@ export interface ProgressDeps {
 /** The registry client for a host. `insecure`: plain HTTP will do, and certificates are not checked. */
 export type RegistryFor = (host: string, insecure: boolean) => RegistryClient;
 
+/** Directories that caches of type `local` are in. */
+export interface CacheDirectories {
+  /** Reads the cache of a digest, or that of a tag. */
+  reader(directory: string, tag: string, digest?: Digest): ContentReader;
+  writer(directory: string, tag: string): ContentWriter;
+}
+
 /** What an import needs. */
 export interface CacheImportDeps extends ProgressDeps {
   readonly registryFor: RegistryFor;
+  /** Those of this machine unless said. */
+  readonly directories?: CacheDirectories;
   readonly content: Pick<ContentStore, 'has' | 'read'>;
   readonly layers: Pick<LayerStore, 'addLazy' | 'withdraw'>;
   /** Digests of blobs that turned out to be missing or damaged, kept from one attempt of a build to the next. */
@@ -51,6 +61,8 @@ export interface CacheImportDeps extends ProgressDeps {
 /** What an export needs. */
 export interface CacheExportDeps extends ProgressDeps {
   readonly registryFor: RegistryFor;
+  /** Those of this machine unless said. */
+  readonly directories?: CacheDirectories;
   readonly layerBlobs: LayerBlobSource;
   readonly content: Pick<ContentStore, 'read'>;
   /** The repository that a blob is known to be in, for mounting it instead of uploading. */
