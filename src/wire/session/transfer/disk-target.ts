@@ -2,7 +2,6 @@ import {
   chmodSync,
   closeSync,
   constants,
-  ftruncateSync,
   lchownSync,
   linkSync,
   lstatSync,
@@ -42,7 +41,8 @@ const OVERLAY_XATTR = /^(trusted|user)\.overlay\./;
 export function diskTarget(directory: string, { owner }: DiskTargetOptions = {}): DiskTarget {
   const root = toBytePath(directory).replace(/\/+$/, '');
   const locate = (path: BytePath): string | Buffer => systemPath(`${root}/${path}`);
-  const open = new Map<BytePath, number>();
+  /** Files whose contents come; undefined until the first of them. Until then there is nothing of them on the disk. */
+  const open = new Map<BytePath, number | undefined>();
 
   function setMetadata(stat: FileStat): void {
     const location = locate(stat.path);
@@ -55,16 +55,25 @@ export function diskTarget(directory: string, { owner }: DiskTargetOptions = {})
     setTimes(location, stat.modTime, stat.modTime);
   }
 
+  function openFile(path: BytePath): number {
+    const known = open.get(path);
+    if (known !== undefined) return known;
+    const file = openSync(locate(path), NEW_FILE, 0o600);
+    open.set(path, file);
+    return file;
+  }
+
   function makeFile(stat: FileStat, type: StatType): void {
     const location = locate(stat.path);
-    const permissions = permissionsOf(stat.mode);
     if (type === 'dir') mkdirSync(location, 0o700);
     else if (type === 'symlink') symlinkSync(systemPath(stat.linkname), location);
-    else if (type !== 'file') {
+    else if (type === 'file') {
+      if (open.has(stat.linkname)) openFile(stat.linkname);
+      linkSync(locate(stat.linkname), location);
+    } else {
       const device = type === 'fifo' ? 0n : makeDevice(stat.devmajor, stat.devminor);
-      makeNode(location, (FORMATS[type] ?? 0) | permissions, device);
-    } else if (stat.linkname !== '') linkSync(locate(stat.linkname), location);
-    else closeSync(openSync(location, NEW_FILE, 0o600));
+      makeNode(location, (FORMATS[type] ?? 0) | permissionsOf(stat.mode), device);
+    }
   }
 
   return {
@@ -77,25 +86,22 @@ export function diskTarget(directory: string, { owner }: DiskTargetOptions = {})
         if (old.isDirectory()) rmSync(locate(stat.path), { recursive: true });
         else unlinkSync(locate(stat.path));
       }
+      if (type === 'file' && stat.linkname === '') {
+        open.set(stat.path, undefined);
+        return;
+      }
       if (type !== 'dir' || !old?.isDirectory()) makeFile(stat, type);
       setMetadata(stat);
     },
     write(stat, data) {
-      let file = open.get(stat.path);
-      if (file === undefined) {
-        file = openForWriting(locate(stat.path));
-        open.set(stat.path, file);
-      }
+      const file = openFile(stat.path);
       for (let at = 0; at < data.length; ) at += writeSync(file, data, at);
     },
     close(stat) {
-      const file = open.get(stat.path);
-      if (file === undefined) return;
+      closeSync(openFile(stat.path));
       open.delete(stat.path);
-      closeSync(file);
-      // Writing changed the time, and may have cleared setuid and setgid.
-      chmodSync(locate(stat.path), permissionsOf(stat.mode));
-      setTimes(locate(stat.path), stat.modTime, stat.modTime);
+      // Only now: writing changes the time, and may clear setuid and setgid.
+      setMetadata(stat);
     },
     finish(directories) {
       for (const stat of directories) {
@@ -115,28 +121,13 @@ export function diskTarget(directory: string, { owner }: DiskTargetOptions = {})
       }
     },
     [Symbol.dispose]() {
-      for (const file of open.values()) closeSync(file);
+      for (const file of open.values()) if (file !== undefined) closeSync(file);
       open.clear();
     },
   };
 }
 
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-
-function openForWriting(location: string | Buffer): number {
-  const flags = constants.O_WRONLY | constants.O_NOFOLLOW;
-  let file: number;
-  try {
-    file = openSync(location, flags);
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EACCES')) throw error;
-    // Not root, and a file that its owner may not write; its mode is set again when it is complete.
-    chmodSync(location, 0o600);
-    file = openSync(location, flags);
-  }
-  ftruncateSync(file);
-  return file;
-}
 
 function statIfThere(location: string | Buffer): Stats | undefined {
   return lstatSync(location, { throwIfNoEntry: false });

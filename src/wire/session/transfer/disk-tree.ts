@@ -1,4 +1,4 @@
-import { createReadStream, readdirSync, readlinkSync } from 'node:fs';
+import { createReadStream, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { type FileStatus, statFile } from '../../../host/system/stat.ts';
 import { readXattrs } from '../../../host/system/xattr.ts';
 import { type BytePath, systemPath, toBytePath } from '../../fsutil/byte-path.ts';
@@ -27,7 +27,9 @@ const TYPES: ReadonlyMap<number, FileType> = new Map([
   [0o120000, 'symlink'],
   [0o140000, 'socket'],
 ]);
-const CHUNK = 256 * 1024;
+const CHUNK = 512 * 1024;
+/** Below this, waiting for another thread takes longer than reading. */
+const SMALL = 64 * 1024;
 
 /**
  * A directory of the disk, read as it is asked for. What has vanished was never there.
@@ -67,8 +69,13 @@ export function diskTree(
         xattrs: sentXattrs(location),
       };
     },
-    read: ({ location }) => createReadStream(systemPath(location), { highWaterMark: CHUNK }),
+    read: ({ location, status }) =>
+      status.size <= SMALL ? readWhole(location) : createReadStream(systemPath(location), { highWaterMark: CHUNK }),
   };
+}
+
+function* readWhole(location: BytePath): Generator<Uint8Array> {
+  yield readFileSync(systemPath(location));
 }
 
 /** The files of a directory in tree order, as a receiver compares them with those that come; without attributes. */

@@ -18,8 +18,8 @@ export interface TreeTarget {
   /** Removes what is there, with all that is below it. */
   remove(path: BytePath): void;
   /**
-   * Makes a file in place of what is there. A directory stays if there is one. A regular file without a link name is empty
-   * until `write` is called.
+   * Makes a file in place of what is there. A directory stays if there is one. For a regular file without a link name `write`
+   * and `close` follow, for files one after the other or not.
    */
   create(stat: FileStat): void;
   /** Appends to a regular file that was created. */
