@@ -24,9 +24,13 @@ export interface LegacyFlags extends BuildFlags {
   readonly squash?: true;
 }
 
+/** What a shell reports of a program that a closed pipe ended. */
+const CLOSED_OUTPUT = 141;
+
 /**
  * Runs `outcrop build --legacy`: the builder that docker had before BuildKit, with its output.
- * @returns the exit code: 0, that of a step that failed, 1 for any other failure, 130 for an interrupted build.
+ * @returns the exit code: 0, that of a step that failed, 1 for any other failure, 130 for an interrupted build, 141 when
+ * nobody reads its output any more.
  * @throws UsageError for flags that cannot be obeyed.
  */
 export async function runLegacy(path: string, flags: LegacyFlags): Promise<number> {
@@ -37,7 +41,10 @@ export async function runLegacy(path: string, flags: LegacyFlags): Promise<numbe
   // What `docker build` takes and the legacy builder never looked at is not looked at here either.
   const wanted = await buildRequest(path, { ...flags, cacheFrom: [], output: [], secret: [], ssh: [] });
   using interrupt = interruptSignal();
-  const { signal } = interrupt;
+  const closed = new AbortController();
+  // Nobody reads on: the build ends, as docker's does.
+  process.stdout.on('error', error => closed.abort(error));
+  const signal = AbortSignal.any([interrupt.signal, closed.signal]);
   const printed: (string | Uint8Array)[] = [];
   const write = (data: string | Uint8Array) => void (flags.quiet ? printed.push(data) : process.stdout.write(data));
   try {
@@ -52,6 +59,7 @@ export async function runLegacy(path: string, flags: LegacyFlags): Promise<numbe
     return 0;
   } catch (error) {
     for (const data of printed) process.stderr.write(data);
+    if (closed.signal.aborted) return CLOSED_OUTPUT;
     if (signal.aborted) {
       process.stderr.write('context canceled\n');
       return 130;
