@@ -5,18 +5,10 @@ const DATA_TAG = 0x0a;
 
 /**
  * The codec of all messages of the form `BytesMessage { bytes data = 1; }`, which several services have and which carry most
- * of what a session moves: written by hand, it copies the bytes once.
+ * of what a session moves: written by hand, it copies the bytes once, and when it reads never.
  */
 export const bytesMessage: Codec<Uint8Array> = {
-  encode(data) {
-    if (data.length === 0) return data;
-    const prefix = 1 + varintLength(data.length);
-    const message = Buffer.allocUnsafe(prefix + data.length);
-    message[0] = DATA_TAG;
-    writeVarint(message, 1, data.length);
-    message.set(data, prefix);
-    return message;
-  },
+  encode: data => encodeBytes([data], data.length),
   decode(message) {
     let data = message.subarray(0, 0);
     let at = 0;
@@ -30,6 +22,22 @@ export const bytesMessage: Codec<Uint8Array> = {
     return data;
   },
 };
+
+/** The message whose data is the parts one after the other, `length` bytes in all. */
+export function encodeBytes(parts: readonly Uint8Array[], length: number): Uint8Array {
+  if (length === 0) return noBytes;
+  const prefix = 1 + varintLength(length);
+  const message = Buffer.allocUnsafe(prefix + length);
+  message[0] = DATA_TAG;
+  let at = writeVarint(message, 1, length);
+  for (const part of parts) {
+    message.set(part, at);
+    at += part.length;
+  }
+  return message;
+}
+
+const noBytes = new Uint8Array();
 
 /** How many bytes a number takes as a varint; the number is below 2^53. */
 export function varintLength(value: number): number {

@@ -1,10 +1,9 @@
 import type { Duplex } from 'node:stream';
 import { channelOver } from '../grpc/channel.ts';
 import type { Metadata } from '../grpc/metadata.ts';
-import { methodWith } from '../grpc/method.ts';
+import { methodWith, rawBytes } from '../grpc/method.ts';
 import { type Route, streamRoute } from '../grpc/service.ts';
 import { Control } from '../proto/gen/control/control_pb.ts';
-import { bytesMessage } from './bytes-message.ts';
 import { watchHealth } from './health-check.ts';
 import { createOutbox } from './outbox.ts';
 import { type Session, SessionError } from './session.ts';
@@ -125,7 +124,7 @@ export function createSessionManager(): SessionManager {
 }
 
 /** `Control.Session`: the call whose messages are a session's connection. */
-export const sessionMethod = methodWith(Control.method.session, bytesMessage);
+export const sessionMethod = methodWith(Control.method.session, rawBytes);
 
 /** The route that takes sessions through gRPC. */
 export function sessionRoute(manager: SessionManager): Route {
