@@ -95,6 +95,7 @@ async function attemptBuild(
           layerBlobs: engine.layerBlobs,
           repositoryOf: () => undefined,
           lost,
+          places: engine.places,
           env: process.env,
         },
         signal,

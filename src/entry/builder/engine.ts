@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { type BlobPlaces, blobPlaces } from '../../engine/cache/remote/blob-places.ts';
 import { snapshotResults } from '../../engine/cache/snapshot-results.ts';
 import { sqliteKeyStore } from '../../engine/cache/sqlite-key-store.ts';
 import type { LayerBlobSource } from '../../engine/exporter/image-writer.ts';
@@ -43,6 +44,8 @@ export interface Engine extends AsyncDisposable {
   readonly images: ImageStore;
   readonly layers: LayerStore;
   readonly layerBlobs: LayerBlobSource;
+  /** Where layers of imported caches came from. */
+  readonly places: BlobPlaces;
   /** With the credentials of this machine. */
   readonly registry: RegistryClient;
   /** The client for a host; `insecure`: plain HTTP will do, and certificates are not checked. */
@@ -70,7 +73,8 @@ export async function openEngine(options: EngineOptions, signal: AbortSignal): P
   await using stack = new AsyncDisposableStack();
   const content = openContentStore(join(root, 'content'));
   const database = stack.use(openDatabase(root));
-  const layers = stack.use(openLayerStore({ root, content, database, now }));
+  const places = blobPlaces(database);
+  const layers = stack.use(openLayerStore({ root, content, database, now, elsewhere: places.fetchOf }));
   stack.use(await (options.lockStore ?? shareStore)(root, () => layers.sweep(), signal));
   const registries = options.registries ?? (await loadBuildkitdConfig(process.env));
   const openRegistry: Engine['openRegistry'] = (credentials, insecureHost) =>
@@ -101,6 +105,7 @@ export async function openEngine(options: EngineOptions, signal: AbortSignal): P
     images: openImageStore(database),
     layers,
     layerBlobs: layerBlobSource(layers),
+    places,
     registry,
     registryFor,
     openRegistry,

@@ -81,6 +81,8 @@ export interface LayerStoreOptions {
   readonly root: string;
   readonly content: ContentStore;
   readonly database: Database;
+  /** Where a blob can be fetched from that nobody has offered. */
+  readonly elsewhere?: (blob: Digest) => LazyLayer['fetch'] | undefined;
   readonly pool?: () => WorkerPool;
   /** Nanoseconds since the epoch. */
   readonly now?: () => bigint;
@@ -94,7 +96,7 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
   const unprivileged = inUserNamespace();
   const offers = new Map<Digest, LazyLayer['fetch']>();
   const locks = join(root, 'locks');
-  const fetchOf = (digest: Digest): LazyLayer['fetch'] | undefined => offers.get(digest);
+  const fetchOf = (digest: Digest): LazyLayer['fetch'] | undefined => offers.get(digest) ?? options.elsewhere?.(digest);
   const queue = layerUnpackQueue({ directories, records, content, pool, unprivileged, locks, fetchOf });
   const toBlob = layerBlobs({ directories, records, content, pool, queue });
   const used = new Set<LayerID>();
@@ -209,7 +211,7 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
       const layer = records.get(id);
       if (layer === undefined || layer.isUnpacked) return layer !== undefined;
       const { origin } = layer;
-      return origin !== undefined && (offers.has(origin.digest) || content.has(origin.digest, origin.size));
+      return origin !== undefined && (content.has(origin.digest, origin.size) || fetchOf(origin.digest) !== undefined);
     },
     has: id => records.get(id) !== undefined,
     get: id => records.get(id),

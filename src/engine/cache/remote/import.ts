@@ -1,4 +1,5 @@
 /** Caches that a build looks up in beside its own (remote-cache facts, sections 8 and 16). */
+import { resolve as resolvePath } from 'node:path';
 import type { Descriptor } from '../../../wire/oci/descriptor.ts';
 import type { Ref } from '../../ops/ref.ts';
 import type { CacheImport } from '../../solver/cache.ts';
@@ -146,7 +147,10 @@ async function readRecordsOf(
   if (typeof place === 'string') throw new RemoteCacheError(place);
   const { reader, caches } = await readCaches(place, deps, vertex, signal);
   const descriptors = caches.flatMap(cache => cache.layers);
-  const layers = sourceCacheLayers(id, descriptors, reader, deps, vertex.warn);
+  const directory = place.type === 'local' ? resolvePath(place.directory) : undefined;
+  const layers = sourceCacheLayers(id, descriptors, reader, deps, vertex.warn, blobs =>
+    deps.places?.remember(place.type === 'local' ? place.directory : id, directory, blobs),
+  );
   const graph = recordGraph<CacheLayer>();
   for (const { config } of caches) readRecords(graph, config, layers.find);
   return { records: graph.records(), layers };

@@ -7,6 +7,7 @@ import type { RegistryClient } from '../../../wire/registry/client.ts';
 import type { LayerBlobSource } from '../../exporter/image-writer.ts';
 import type { LayerBlob } from '../../solver/record-graph.ts';
 import type { EventSink, Timestamp } from '../../status/event.ts';
+import type { BlobPlaces } from './blob-places.ts';
 import type { ContentReader, ContentWriter } from './content-place.ts';
 import type { ObjectHttp } from './object-http.ts';
 
@@ -51,6 +52,8 @@ export interface CacheImportDeps extends ProgressDeps {
   readonly layers: Pick<LayerStore, 'addLazy' | 'withdraw'>;
   /** Digests of blobs that turned out to be missing or damaged, kept from one attempt of a build to the next. */
   readonly lost?: Set<string>;
+  /** Remembers where layers came from. */
+  readonly places?: Pick<BlobPlaces, 'remember'>;
   readonly http: ObjectHttp;
   /** The environment, for credentials of object stores. */
   readonly env: NodeJS.ProcessEnv;

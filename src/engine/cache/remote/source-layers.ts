@@ -62,6 +62,7 @@ export interface SourceCacheLayers {
  *
  * @param source - its identity, for messages
  * @param warn - told once per layer that cannot be had
+ * @param remember - told of layers that are in results
  */
 export function sourceCacheLayers(
   source: string,
@@ -69,8 +70,10 @@ export function sourceCacheLayers(
   reader: LayerReader,
   { content, layers, lost = new Set() }: Pick<CacheImportDeps, 'content' | 'layers' | 'lost'>,
   warn: (message: string) => void,
+  remember: (blobs: readonly Descriptor[]) => void = () => {},
 ): SourceCacheLayers {
   const byDigest = new Map<string, CacheLayer>();
+  const remembered = new Set<string>();
   const asked = new Map<string, Promise<boolean>>();
   const limiter = createLimiter(parallelQuestions);
   const isHere = ({ digest, size }: Descriptor) => content.has(digest, size);
@@ -133,6 +136,8 @@ export function sourceCacheLayers(
     },
     async result(stack, signal) {
       await Promise.all(stack.map(layer => confirm(layer, signal)));
+      const fresh = stack.filter(layer => !remembered.has(layer.digest) && remembered.add(layer.digest));
+      if (fresh.length > 0) remember(fresh.map(layer => layer.descriptor));
       const lazy = stack.map(
         (layer): LazyLayer => ({
           descriptor: layer.descriptor,
