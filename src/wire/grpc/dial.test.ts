@@ -62,11 +62,13 @@ test('TLS with certificates on both sides', async t => {
   await assert.rejects(ask(address), { code: Code.unavailable });
 });
 
+const OPENSSL = 'openssl';
+
 function makeCertificate(dir: string, name: string): boolean {
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', `${name}.key`];
   const signer = name === 'ca' ? [] : ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-addext', `subjectAltName=DNS:${name}`];
   const args = ['req', '-x509', ...key, '-subj', `/CN=${name}`, '-days', '1', '-out', `${name}.pem`, ...signer];
-  return spawnSync('openssl', args, { cwd: dir }).status === 0;
+  return spawnSync(OPENSSL, args, { cwd: dir }).status === 0;
 }
 
 test('addresses that are none', async () => {

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { fromRawHeaders, type Metadata, type MetadataInit, toHeaders } from './metadata.ts';
 
 /** A connection that was not turned into one of HTTP/2. */
-export class UpgradeError extends Error {
+class UpgradeError extends Error {
   override readonly name = 'UpgradeError';
 }
 

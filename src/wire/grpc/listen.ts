@@ -5,7 +5,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import { AddressError } from './dial.ts';
 
 /** Certificates and keys, PEM. */
-export interface ServerTls {
+interface ServerTls {
   readonly cert: string | Buffer;
   readonly key: string | Buffer;
   /** Who must have signed the certificates of clients; without it they need none. */

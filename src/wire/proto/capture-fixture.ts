@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 const DIRECTORY = new URL('../../../test/vectors/api/', import.meta.url);
 
 /** Something that went over a stream. `from` names the program, not the HTTP/2 role. */
-export interface CapturedEvent {
+interface CapturedEvent {
   readonly from: 'client' | 'daemon';
   readonly kind: 'headers' | 'message' | 'half-close' | 'trailers' | 'reset';
   readonly headers?: readonly (readonly [name: string, value: string])[];

@@ -9,7 +9,7 @@ const PREFIX = 4;
 const LARGEST = 256 * 1024;
 
 /** A message for an ssh agent that cannot be one. */
-export class AgentProtocolError extends Error {
+class AgentProtocolError extends Error {
   override readonly name = 'AgentProtocolError';
 }
 

@@ -22,7 +22,7 @@ export interface FetchedToken {
 }
 
 /** A token service that did not give a token. */
-export class TokenError extends Error {
+class TokenError extends Error {
   override readonly name = 'TokenError';
 }
 

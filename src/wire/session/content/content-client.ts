@@ -10,7 +10,7 @@ import { createOutbox } from '../outbox.ts';
 import { STORE_ID } from './content-server.ts';
 
 /** A blob that is to be written. */
-export interface RemoteBlob {
+interface RemoteBlob {
   readonly digest: Digest;
   /** In bytes. */
   readonly size: number;

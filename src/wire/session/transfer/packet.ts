@@ -112,7 +112,7 @@ export function decodePacket(bytes: Uint8Array): Packet {
 }
 
 /** Reads a `fsutil.types.Stat`. Throws for bytes that are none. */
-export function decodeStat(bytes: Uint8Array): FileStat {
+function decodeStat(bytes: Uint8Array): FileStat {
   const reader = new BinaryReader(bytes);
   const stat = {
     path: '',

@@ -45,7 +45,7 @@ export interface ReceiveOptions {
 }
 
 /** Where the list of a transfer of metadata only is. */
-export const METADATA_NAME = '.fsutil-metadata';
+const METADATA_NAME = '.fsutil-metadata';
 
 /**
  * Receives a tree (fsutil's protocol), asking for the contents of those files that are new or have changed. Rejects with

@@ -13,7 +13,7 @@ export interface FileAccess<E extends TreeEntry> {
 }
 
 /** What stat(2) says of a file, as it is to be sent. */
-export interface FileAttributes {
+interface FileAttributes {
   /** `st_mode`, with the type bits. */
   readonly mode: number;
   readonly uid: number;
