@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import type { WarningEvent } from '../../engine/status/event.ts';
+import { needsRootless, runRootless } from '../../host/runtime/rootless.ts';
 import { createDisplay, PROGRESS_MODES, type ProgressMode } from '../../insight/progress/display.ts';
 import { sourceExcerpt } from '../../insight/progress/excerpt.ts';
 import { BuildError } from '../builder/builder.ts';
@@ -20,6 +21,8 @@ export async function runBuild(path: string, flags: BuildFlags): Promise<number>
   const mode = progressMode(flags);
   const call = parseCall(flags.call);
   const parallelism = parallelismOf(flags.parallel);
+  // Started again in a user namespace, where an ordinary user may mount and map owners.
+  if (needsRootless()) return runRootless();
   // Before anything asynchronous runs: threads that exist already would stay outside the engine's mount namespace.
   await using builder = openEmbeddedBuilder(parallelism === undefined ? {} : { parallelism });
   const request = await buildRequest(path, flags);
