@@ -28,7 +28,7 @@ export function finishImageConfig(config: string, parts: ConfigParts): string {
     'rootfs',
     goJson({ type: 'layers', diff_ids: layers.length === 0 ? null : layers.map(layer => layer.diffID) }),
   );
-  members.set('history', goJson(history));
+  members.set('history', goJson(history.length === 0 ? null : history));
   const created = members.get('created');
   if (created === undefined || created === 'null') members.set('created', goJson(history.at(-1)?.created ?? null));
   else if (epoch !== undefined && isAfter(JSON.parse(created), epoch)) members.set('created', goJson(isoTime(epoch)));
@@ -78,11 +78,9 @@ function fillHistory(
   return timed.map((entry, index) => {
     if (firstGap >= 0 && index >= firstGap && entry.created !== undefined) last = entry.created;
     const created = entry.created ?? last;
-    if (created === undefined) return entry;
-    return withCreated(
-      entry,
-      epoch !== undefined && index >= baseLength && isAfter(created, epoch) ? isoTime(epoch) : created,
-    );
+    const isClamped = epoch !== undefined && index >= baseLength && (created === undefined || isAfter(created, epoch));
+    if (isClamped) return withCreated(entry, isoTime(epoch));
+    return created === undefined ? entry : withCreated(entry, created);
   });
 }
 
