@@ -111,9 +111,10 @@ function selectPaths(action: FileAction, inputs: number, select: (input: number,
 }
 
 function selectOwner(owner: ChownOpt | undefined, select: (input: number, selector: Selector) => void): void {
-  if (owner?.user?.user.case === 'byName')
+  // A name to look up in scratch is an error of the action, not of the key.
+  if (owner?.user?.user.case === 'byName' && owner.user.user.value.input >= 0)
     select(Number(owner.user.user.value.input), plainSelector('/etc/passwd', true));
-  if (owner?.group?.user.case === 'byName')
+  if (owner?.group?.user.case === 'byName' && owner.group.user.value.input >= 0)
     select(Number(owner.group.user.value.input), plainSelector('/etc/group', true));
 }
 

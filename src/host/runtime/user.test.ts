@@ -32,6 +32,8 @@ describe('users of a step', () => {
       ['app:b', 1001, 6, [6]],
       ['app:77', 1001, 77, [77]],
       ['1001:77', 1001, 77, [77]],
+      [':b', 0, 6, [6]],
+      [':5', 0, 5, [5]],
     ] as const) {
       assert.deepEqual(lookUpUser(root, spec), { uid, gid, additionalGids }, spec);
     }

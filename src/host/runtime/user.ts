@@ -62,7 +62,8 @@ export function homeOf(root: string, uid: number): string {
 }
 
 function search(root: string, user: string, group: string): StepUser {
-  const [userNumber, groupNumber] = [decimal(user), decimal(group)];
+  // A group alone is one of root's.
+  const [userNumber, groupNumber] = [user === '' ? 0 : decimal(user), decimal(group)];
   const entry = passwd(root)?.find(({ name, uid }) => (userNumber === undefined ? name === user : uid === userNumber));
   if (entry === undefined && userNumber === undefined) {
     throw new UserError(`unable to find user ${user}: no matching entries in passwd file`);

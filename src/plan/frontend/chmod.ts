@@ -11,7 +11,8 @@ export function parseChmod(text: string): number | string {
     const mode = Number.parseInt(text, 8);
     if (mode <= 0o7777) return mode;
   }
-  if (/^\d+$/.test(text)) {
+  // What begins like a number was meant to be one.
+  if (/^\d/.test(text)) {
     throw new ChmodError(`invalid chmod parameter: '${text}'. it should be octal string and between 0 and 07777`);
   }
   if (!SYMBOLIC.test(text)) throw new ChmodError('invalid syntax');

@@ -8,6 +8,7 @@ import type { Linter } from '../dockerfile/lint/linter.ts';
 import { lintDefaultBases } from '../dockerfile/lint/parse-rules.ts';
 import type { LineRange } from '../dockerfile/source.ts';
 import { marshalGraph } from '../llb/definition.ts';
+import { MarshalError } from '../llb/marshal.ts';
 import type { BuildContext } from './build-context.ts';
 import { resolveEpoch } from './epoch.ts';
 import { globalArgs, predefinedArgs, proxyFrom } from './global-args.ts';
@@ -81,15 +82,20 @@ export async function planPlatform(
   };
 }
 
-/** Writes the graph of a planned stage. */
+/** Writes the graph of a planned stage. @throws MarshalError */
 export function marshalTarget(
   { host, targetPlatform }: PlanContext,
   target: StageState,
 ): ReturnType<typeof marshalGraph> {
-  return marshalGraph(target.edge, {
-    platform: targetPlatform,
-    supports: capability => host.supports(capability),
-  });
+  try {
+    return marshalGraph(target.edge, {
+      platform: targetPlatform,
+      supports: capability => host.supports(capability),
+    });
+  } catch (cause) {
+    if (!(cause instanceof MarshalError)) throw cause;
+    throw new MarshalError(`failed to marshal LLB definition: ${cause.message}`, { cause });
+  }
 }
 
 /** Plans the instructions, and writes no graph yet. Throws DockerfileError. */

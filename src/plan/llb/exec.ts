@@ -12,6 +12,7 @@ import {
   NetMode,
   SecurityMode,
 } from '../../wire/proto/gen/pb/ops_pb.ts';
+import { MarshalError } from './marshal.ts';
 import { makeOp } from './op.ts';
 import { compareBytewise } from './order.ts';
 import type { Edge, EncodeContext, Vertex, VertexOptions } from './vertex.ts';
@@ -148,6 +149,7 @@ export function execVertex(spec: ExecSpec, options: VertexOptions = {}): ExecRes
 }
 
 function encodeExec(context: EncodeContext, spec: ExecSpec, mounts: readonly PlacedMount[], options: VertexOptions) {
+  if (spec.args.length === 0) throw new MarshalError('arguments are required');
   const capabilities = new Set(['exec.meta.base']);
   const need = (capability: string, when: boolean) => {
     if (when) capabilities.add(capability);

@@ -7,7 +7,7 @@ import { ScalarType } from '@bufbuild/protobuf';
 import { compareBytewise } from './order.ts';
 import { makeReverseWriter } from './reverse-writer.ts';
 
-/** A message that has no bytes: a text in it is not valid Unicode, or it has a field of a kind that is never hashed. */
+/** What has no bytes: a text that is not valid Unicode, a field of a kind that is never hashed, a step without a command. */
 export class MarshalError extends Error {
   override readonly name = 'MarshalError';
 }

@@ -224,7 +224,7 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
       agents.set('default', socket);
       const ssh = { ...none, dest: '/agent.0', mountType: MountType.SSH };
       await run('test -S /agent.0; stat -c %a /agent.0', {
-        mounts: [{ ...ssh, SSHOpt: { ID: 'default', mode: 0o600 } }],
+        mounts: [{ ...ssh, SSHOpt: { ID: '', mode: 0o600 } }],
       });
       assert.equal(output(), '600\n');
       await assert.rejects(run('true', { mounts: [{ ...ssh, SSHOpt: { ID: 'work' } }] }), /unset ssh forward key work/);

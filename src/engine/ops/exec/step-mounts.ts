@@ -151,11 +151,12 @@ async function sshMount(
 ): Promise<StepMount | undefined> {
   const options = mount.SSHOpt;
   if (!options) throw new InvalidOpError('invalid ssh mount options');
-  const agent = await ssh.socket(options.ID, signal);
+  const id = options.ID || 'default';
+  const agent = await ssh.socket(id, signal);
   if (agent !== undefined)
     return { kind: 'ssh', target, agent, mode: options.mode, uid: options.uid, gid: options.gid };
   if (options.optional) return undefined;
-  throw new MissingSecretError(`unset ssh forward key ${options.ID === '' ? 'default' : options.ID}`);
+  throw new MissingSecretError(`unset ssh forward key ${id}`);
 }
 
 function sharingOf(sharing: CacheSharingOpt): CacheSharing {

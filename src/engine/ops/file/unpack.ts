@@ -46,8 +46,10 @@ export async function unpackArchive(request: UnpackRequest, signal: AbortSignal)
   const reader = createTarReader({
     ...members,
     entry(header) {
-      if (!isArchive) makeDirectories(place, { mode: 0o755, owner, timestamp });
-      isArchive = true;
+      if (!isArchive) {
+        isArchive = true;
+        makeDirectories(place, { mode: 0o755, owner, timestamp });
+      }
       members.entry(header);
     },
   });
