@@ -164,8 +164,3 @@ function spelling({ causes }: StepExplanation): Surprise[] {
   if (words(cause.before) !== words(cause.after)) return [];
   return [{ id: 'spelling-miss', text: `the same is written another way: ${cause.before} was ${cause.after}` }];
 }
-
-/** Whether a step reads the build context. */
-export function readsContext(step: StepExplanation, { explanation: { view } }: CatalogueContext): boolean {
-  return step.record.inputs.some(input => isSource(view.steps[input]));
-}

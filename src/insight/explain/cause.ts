@@ -30,7 +30,7 @@ export interface FileCause {
 }
 
 /** An ARG or ENV that a step sees has another value. */
-export interface VariableCause {
+interface VariableCause {
   readonly kind: 'variable';
   readonly instruction: 'ARG' | 'ENV';
   readonly name: string;
@@ -42,7 +42,7 @@ export interface VariableCause {
 }
 
 /** The Dockerfile says something else. */
-export interface InstructionCause {
+interface InstructionCause {
   readonly kind: 'instruction';
   readonly change: 'changed' | 'added' | 'removed' | 'moved';
   readonly stage: string;
@@ -67,7 +67,7 @@ export interface BaseCause {
 }
 
 /** A git repository or download is not what it was. */
-export interface SourceCause {
+interface SourceCause {
   readonly kind: 'source';
   readonly name: string;
   readonly before?: string;
@@ -75,14 +75,14 @@ export interface SourceCause {
 }
 
 /** The step is for another platform. */
-export interface PlatformCause {
+interface PlatformCause {
   readonly kind: 'platform';
   readonly before?: string;
   readonly after?: string;
 }
 
 /** A flag of the build says something else. */
-export interface OptionCause {
+interface OptionCause {
   readonly kind: 'option';
   readonly name: string;
   readonly before?: string;
@@ -90,7 +90,7 @@ export interface OptionCause {
 }
 
 /** Parts of a key that differ for a reason that was not found. */
-export interface PartCause {
+interface PartCause {
   readonly kind: 'part';
   readonly part: string;
   readonly before?: string;

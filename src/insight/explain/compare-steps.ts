@@ -29,7 +29,7 @@ export interface ComparisonReader {
 }
 
 /** A step that differs because of one of its inputs. */
-export interface Through {
+interface Through {
   readonly input: number;
   /** The input's step in the new build, and what it was. */
   readonly now: number;
@@ -38,7 +38,7 @@ export interface Through {
   readonly files?: readonly FileCause[];
 }
 
-export interface StepDifference {
+interface StepDifference {
   /** What differs at the step itself. */
   readonly own: readonly Cause[];
   readonly through: readonly Through[];
@@ -378,7 +378,7 @@ function partsOf(step: StepRecord, reader: Pick<ComparisonReader, 'parts'>): rea
 }
 
 /** The image that a source is: its name without the digest that the frontend adds, and the digest. */
-export function imageOf(parts: readonly KeyPart[]): { readonly name: string; readonly digest: string } | undefined {
+function imageOf(parts: readonly KeyPart[]): { readonly name: string; readonly digest: string } | undefined {
   const part = parts.find(({ kind, value }) => kind === 'image' && value.startsWith('sha256:'));
   return part && { name: part.name.replace(/@sha256:[0-9a-f]+$/, ''), digest: part.value };
 }

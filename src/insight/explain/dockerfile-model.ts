@@ -6,7 +6,7 @@ import { parseFile } from '../../plan/dockerfile/parse-file.ts';
 import { parseStages } from '../../plan/dockerfile/parse-stages.ts';
 
 /** A variable that an instruction sets; `value` is not expanded, undefined for an ARG without default. */
-export interface Setting {
+interface Setting {
   readonly name: string;
   readonly value: string | undefined;
 }

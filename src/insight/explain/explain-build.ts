@@ -7,7 +7,7 @@ import { type Comparison, type ComparisonReader, compareBuilds, type FoundCause 
 import type { ContentCheck } from './file-changes.ts';
 
 /** A removal of a result from the cache. */
-export interface Removal {
+interface Removal {
   /** Milliseconds since the epoch. */
   readonly removedAt: number;
   readonly rule: string;
@@ -26,7 +26,7 @@ export interface ExplainSources extends HistoryReader {
   readonly sameContent?: ContentCheck;
 }
 
-export type StepOutcome = 'cached' | 'ran' | 'failed' | 'shared' | 'not reached';
+type StepOutcome = 'cached' | 'ran' | 'failed' | 'shared' | 'not reached';
 
 export interface StepExplanation {
   /** Position in the build's list of steps. */
@@ -174,7 +174,7 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
 }
 
 /** How a step ended, in the words of `why`. */
-export function outcomeOf(record: StepRecord | undefined): StepOutcome {
+function outcomeOf(record: StepRecord | undefined): StepOutcome {
   if (record === undefined) return 'not reached';
   if (record.error !== undefined) return record.outcome === 'ran' ? 'ran' : 'failed';
   if (record.outcome === 'merged') return 'shared';

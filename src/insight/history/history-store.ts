@@ -41,13 +41,13 @@ export interface StepLog {
 }
 
 /** A build that is being recorded. */
-export interface RunningBuild {
+interface RunningBuild {
   readonly number: number;
   /** Writes down how it ended. `logs` are the ends of what its steps printed. */
   finish(end: BuildEnd, steps: readonly StepRecord[], logs: readonly StepLog[]): void;
 }
 
-export interface ListOptions {
+interface ListOptions {
   /** Only builds of the same context and Dockerfile as this one. */
   readonly project?: BuildStart;
   /** Only builds with lower numbers. */
