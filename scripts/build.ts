@@ -3,13 +3,14 @@
  * load faster than hundreds. With `--clean`, what earlier bundles left goes first; without it a program that runs from
  * dist/ meanwhile goes on.
  */
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type BuildOptions, build, transform } from 'esbuild';
 import { builtins } from './builtins.ts';
 
 const outdir = process.env['OUTDIR'] ?? 'dist';
 const target = 'node24';
+const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 
 const options = {
   outdir,
@@ -18,6 +19,11 @@ const options = {
   platform: 'node',
   target,
   supported: { using: true },
+  define: { PACKAGE_VERSION: JSON.stringify(version) },
+  // Names stay, for traces.
+  minifySyntax: true,
+  minifyWhitespace: true,
+  legalComments: 'none',
   // Native code, that npm chooses for the machine.
   external: ['koffi'],
   logLevel: 'warning',
@@ -40,6 +46,7 @@ async function bundlePieces(name: string, entry: string): Promise<string> {
       target,
       supported: { using: true, 'dynamic-import': false },
       define: { 'import.meta.url': '__pieceURL' },
+      minifyWhitespace: true,
     });
     write(basename(path), code);
   }

@@ -65,6 +65,7 @@ interface RawVertex {
 
 interface RawLine {
   readonly vertexes?: readonly RawVertex[];
+  readonly statuses?: readonly { readonly id: string; readonly vertex: string }[];
   readonly logs?: readonly { readonly vertex: string; readonly data: string }[];
 }
 
@@ -76,7 +77,10 @@ export function stepsOf(stderr: string): SeenStep[] {
     .map(line => JSON.parse(line) as RawLine);
   const vertexes = new Map<string, { name: string; cached: boolean; done: boolean; error?: string }>();
   const outputs = new Map<string, string>();
-  for (const { vertexes: changes = [], logs = [] } of lines) {
+  /** Steps whose layers were unpacked: one that was cached before has not run. */
+  const unpacked = new Set<string>();
+  for (const { vertexes: changes = [], statuses = [], logs = [] } of lines) {
+    for (const { id, vertex } of statuses) if (id.startsWith('extracting ')) unpacked.add(vertex);
     for (const { digest, name, completed, cached = false, error } of changes) {
       const seen = vertexes.get(digest) ?? { name, cached: false, done: false };
       vertexes.set(digest, seen);
@@ -87,9 +91,8 @@ export function stepsOf(stderr: string): SeenStep[] {
     }
     for (const { vertex, data } of logs) outputs.set(vertex, (outputs.get(vertex) ?? '') + Buffer.from(data, 'base64'));
   }
-  return [...vertexes].map(([digest, seen]) => ({
-    ...seen,
-    cached: seen.cached && !seen.done,
-    output: outputs.get(digest) ?? '',
-  }));
+  return [...vertexes].map(([digest, seen]) => {
+    const cached = seen.cached && (!seen.done || unpacked.has(digest));
+    return { ...seen, cached, done: seen.done && !cached, output: outputs.get(digest) ?? '' };
+  });
 }

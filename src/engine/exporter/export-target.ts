@@ -6,13 +6,13 @@ import { exportTree } from './local.ts';
 import { type ArchiveOptions, writeLayout } from './oci-archive.ts';
 
 /** A tree that goes into a directory of the target; into the target itself when the name is empty. */
-export interface TargetTree {
+interface TargetTree {
   readonly directory: string;
   readonly tree: FileTree;
 }
 
 /** How trees are written. */
-export interface TreesOptions {
+interface TreesOptions {
   /** Seconds; every time is set to it. */
   readonly epoch?: number;
   /** Remove what the trees do not have. They are all in one call then. */

@@ -53,7 +53,7 @@ export interface InputState<R> {
 }
 
 /** A result that could not be loaded, and why. */
-export interface FailedRecord<R> {
+interface FailedRecord<R> {
   readonly record: CacheRecord<R>;
   readonly reason: string;
 }

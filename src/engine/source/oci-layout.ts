@@ -88,7 +88,7 @@ function hasTag(entry: Descriptor, tag: string): boolean {
  * @param path the directory with `oci-layout` and `index.json`
  * @throws SourceError when the directory is no layout or lacks the blob
  */
-export async function openOciLayout(path: string, digest: Digest, signal: AbortSignal): Promise<ImageRoot> {
+async function openOciLayout(path: string, digest: Digest, signal: AbortSignal): Promise<ImageRoot> {
   const content = layoutContent(path);
   const known = (await readLayoutIndex(path)).manifests.find(entry => entry.digest === digest);
   if (known !== undefined) return { root: withoutExtras(known), content };
@@ -102,7 +102,7 @@ export async function openOciLayout(path: string, digest: Digest, signal: AbortS
  * Opens any blob of a layout. Its bytes are not verified.
  * @throws SourceError when it is not there
  */
-export async function openLayoutBlob(
+async function openLayoutBlob(
   path: string,
   digest: Digest,
   signal: AbortSignal,

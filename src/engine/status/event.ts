@@ -115,13 +115,13 @@ export interface OutcomeEvent {
 }
 
 /** A result that was found and could not be loaded, and why. */
-export interface UnusableResult {
+interface UnusableResult {
   readonly cache: string;
   readonly reason: string;
 }
 
 /** A vertex that an instruction of the Dockerfile became. */
-export interface PlannedStep {
+interface PlannedStep {
   readonly digest: string;
   /** The name of the stage, or `stage-<i>`; empty for an only stage. */
   readonly stage: string;

@@ -16,8 +16,8 @@ type Piece = (module: Module, require: (name: string) => object, url: string) =>
 /** Replaced by the bundler: the piece to start with. */
 declare const MAIN_PIECE: string;
 
-/** Processes that live longer than this may have run more than the one before; in milliseconds. */
-const LONG_RUN = 1000;
+/** Processes that compute longer than this may have run more code than the one before; in microseconds. */
+const LONG_RUN = 1_000_000;
 
 const { mkdirSync, readFileSync, renameSync, writeFileSync } = process.getBuiltinModule('node:fs');
 const { Script, constants } = process.getBuiltinModule('node:vm');
@@ -64,8 +64,9 @@ function load(file: string): object {
 }
 
 function keepCode(): void {
+  const short = process.cpuUsage().user < LONG_RUN;
   for (const { file, script, kept } of scripts) {
-    if (kept > 0 && performance.now() < LONG_RUN) continue;
+    if (kept > 0 && short) continue;
     const code = script.createCachedData();
     if (code.length <= kept * 1.05) continue;
     const temporary = `${cache}/${file}.${process.pid}`;

@@ -42,7 +42,7 @@ export function addServeCommand(program: Command): void {
       const { runServe } = await import('../daemon/serve.ts');
       process.exitCode = await runServe(flags);
     });
-  for (const flag of IGNORED) command.addOption(new Option(flag).hideHelp());
+  for (const flag of IGNORED) command.addOption(new Option(flag, 'taken, without effect').hideHelp());
 }
 
 /** Flags of buildkitd about what this daemon does not have. They are taken so that its command lines work. */

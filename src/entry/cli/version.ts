@@ -1,7 +1,11 @@
 import { readFileSync } from 'node:fs';
 
-/** The version of this package, from the nearest package.json above this file. */
+/** Set in the bundle. */
+declare const PACKAGE_VERSION: string | undefined;
+
+/** The version of this package: what the bundle says, or from the nearest package.json above this file. */
 export function version(): string {
+  if (typeof PACKAGE_VERSION === 'string') return PACKAGE_VERSION;
   for (let dir = new URL('.', import.meta.url); dir.pathname !== '/'; dir = new URL('..', dir)) {
     try {
       const manifest: unknown = JSON.parse(readFileSync(new URL('package.json', dir), 'utf8'));

@@ -78,7 +78,7 @@ export async function loadDaemonConfig(file: string): Promise<DaemonConfig> {
 }
 
 /** Reads the text of a daemon's `buildkitd.toml` (control-api facts, 12). @throws BuildkitdConfigError */
-export async function parseDaemonConfig(text: string, source: string): Promise<DaemonConfig> {
+async function parseDaemonConfig(text: string, source: string): Promise<DaemonConfig> {
   const registries = await parseBuildkitdConfig(text, source);
   const toml = await openBuildkitdToml(text, source);
   const { root, read } = toml;
@@ -186,7 +186,7 @@ export function parseGoDuration(text: string): number | undefined {
 const SIZES: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40, p: 2 ** 50 };
 
 /** A size: `512MB` (binary multiples), `10%`, or bytes; undefined for a text that is none. */
-export function parseDiskSpace(text: string): DiskSpace | undefined {
+function parseDiskSpace(text: string): DiskSpace | undefined {
   const [, number, unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*(%|[kmgtp]?i?b?)\s*$/i.exec(text) ?? [];
   if (number === undefined) return undefined;
   if (unit === '%') return { percent: Number(number) };

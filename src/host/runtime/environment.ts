@@ -2,7 +2,7 @@
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** Proxies of the build; neither in a cache key nor in the image. */
-export interface ProxySettings {
+interface ProxySettings {
   readonly httpProxy?: string;
   readonly httpsProxy?: string;
   readonly ftpProxy?: string;

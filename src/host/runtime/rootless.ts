@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 
 /** This user cannot be given a user namespace. */
-export class RootlessError extends Error {
+class RootlessError extends Error {
   override readonly name = 'RootlessError';
 }
 

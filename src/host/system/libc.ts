@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { LibraryHandle } from 'koffi';
 
 /** What a C function takes: integers, text (or NUL-terminated bytes) for `str`, bytes for `void *`. */
@@ -22,25 +24,36 @@ function isNative(value: unknown): value is Native {
  * the prebuilt binary is opened directly and the entry point is only what remains when there is none.
  */
 function loadNative(): Native {
-  const own = createRequire(import.meta.url);
-  const entry = own.resolve('koffi');
-  try {
-    const prebuilt = dirname(createRequire(entry).resolve(`@koromix/koffi-${process.platform}-${process.arch}`));
+  for (const directory of prebuiltPlaces()) {
     for (const libcName of ['linux', 'musl']) {
       const module: { exports: unknown } = { exports: {} };
       try {
-        process.dlopen(module, join(prebuilt, `${libcName}_${process.arch}`, 'koffi.node'));
+        process.dlopen(module, join(directory, `${libcName}_${process.arch}`, 'koffi.node'));
       } catch {
         continue;
       }
       if (isNative(module.exports)) return module.exports;
     }
-  } catch {
-    // No prebuilt package for this machine: koffi was compiled on installation.
   }
-  const loaded: unknown = own(entry);
-  if (!isNative(loaded)) throw new Error(`${entry} is not koffi`);
+  // No prebuilt package for this machine: koffi was compiled on installation.
+  const loaded: unknown = createRequire(import.meta.url)('koffi');
+  if (!isNative(loaded)) throw new Error('the package koffi is not koffi');
   return loaded;
+}
+
+/** Directories that may hold the binary: where npm puts it, which takes no resolver, then where a resolver finds it. */
+function* prebuiltPlaces(): Generator<string> {
+  const name = `@koromix/koffi-${process.platform}-${process.arch}`;
+  let directory = dirname(fileURLToPath(import.meta.url));
+  for (let above = dirname(directory); above !== directory; above = dirname(directory)) {
+    const place = join(directory, 'node_modules', name);
+    if (existsSync(place)) yield place;
+    directory = above;
+  }
+  try {
+    const entry = createRequire(import.meta.url).resolve('koffi');
+    yield dirname(createRequire(entry).resolve(name));
+  } catch {}
 }
 
 /** The error number that the last failed call left behind. */

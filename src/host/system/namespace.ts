@@ -1,5 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { isMainThread } from 'node:worker_threads';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { declare } from './libc.ts';
 import { MountFlag, mount } from './mount.ts';
 import { check } from './system-error.ts';
@@ -27,7 +26,7 @@ export class NamespaceError extends Error {
  */
 export function enterPrivateMountNamespace(): void {
   if (entered) return;
-  if (!isMainThread) throw new NamespaceError('a mount namespace can only be entered on the main thread');
+  if (!onMainThread()) throw new NamespaceError('a mount namespace can only be entered on the main thread');
   const threads = strayThreads();
   if (threads.length > 0) {
     throw new NamespaceError(
@@ -42,6 +41,12 @@ export function enterPrivateMountNamespace(): void {
 /** Whether `enterPrivateMountNamespace` has been called in this thread. */
 export function inPrivateMountNamespace(): boolean {
   return entered;
+}
+
+/** Asked of the system, because Node's module for threads takes longer to load than all else here. */
+function onMainThread(): boolean {
+  const [process, , thread] = readlinkSync('/proc/thread-self').split('/');
+  return process === thread;
 }
 
 /** Threads that run JavaScript or touch files for it; V8's own helpers do neither. */

@@ -1,6 +1,5 @@
 /** The catalogue of cache surprises: what people run into, recognised in what was recorded. */
 import type { KeyPart } from '../../engine/status/event.ts';
-import { isSource } from './build-view.ts';
 import type { Cause } from './cause.ts';
 import type { BuildExplanation, StepExplanation } from './explain-build.ts';
 

@@ -10,7 +10,7 @@ export interface OutlineJson {
   readonly ssh?: readonly OutlineRequirement[];
 }
 
-export interface OutlineArg {
+interface OutlineArg {
   readonly name: string;
   readonly description?: string;
   readonly value?: string;

@@ -64,7 +64,7 @@ export function directoryReader(directory: string, tag: string, digest?: Digest)
  *
  * @throws StoreUnwritableError when the directory cannot be written, at once or later.
  */
-export function directoryWriter(directory: string, tag: string): ContentWriter {
+function directoryWriter(directory: string, tag: string): ContentWriter {
   const reader = directoryReader(directory, tag);
   const store = openContentStore(directory);
   const lock = (signal: AbortSignal): Promise<FileLock> =>

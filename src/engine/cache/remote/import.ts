@@ -123,7 +123,7 @@ async function withPatience<T>(
 }
 
 /** The reader of a place. */
-export function readerOf(
+function readerOf(
   place: ContentPlace,
   { directories = machineDirectories, registryFor }: Pick<CacheImportDeps, 'directories' | 'registryFor'>,
 ): ContentReader {

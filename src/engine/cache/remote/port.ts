@@ -34,7 +34,7 @@ export interface ProgressDeps {
 }
 
 /** The registry client for a host. `insecure`: plain HTTP will do, and certificates are not checked. */
-export type RegistryFor = (host: string, insecure: boolean) => RegistryClient;
+type RegistryFor = (host: string, insecure: boolean) => RegistryClient;
 
 /** Directories that caches of type `local` are in. */
 export interface CacheDirectories {
