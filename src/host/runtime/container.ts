@@ -1,27 +1,43 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, readFileSync } from 'node:fs';
-import { Socket } from 'node:net';
+import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { openPipe } from '../system/pipe.ts';
 import { RuntimeError } from './exit-error.ts';
+import { openStreams, type ProcessStreams } from './process-streams.ts';
 
-/** BuildKit forwards output in pieces of at most this many bytes. */
-const PIECE = 32 * 1024;
 const KILL_INTERVAL = 50;
+const START_INTERVAL = 5;
 /** How long the kernel gets to end a killed process before the runtime itself is taken away. */
 const KILL_PATIENCE = 10_000;
 
 /** One call of an OCI runtime. */
-export interface ContainerOptions {
+export interface RuntimeCall extends ProcessStreams {
   /** The runtime's binary and its global arguments. */
   readonly command: readonly [string, ...string[]];
   readonly environment: Readonly<Record<string, string>>;
   readonly id: string;
-  readonly bundle: string;
   readonly pidFile: string;
-  readonly stdout: (chunk: Uint8Array) => void;
-  readonly stderr: (chunk: Uint8Array) => void;
   readonly signal?: AbortSignal;
+  /** Told once the process runs. */
+  readonly onStarted?: (control: ProcessControl) => void;
+}
+
+/** A container to run. */
+export interface ContainerOptions extends RuntimeCall {
+  readonly bundle: string;
+}
+
+/** A process to run in a container that runs already. */
+export interface ExecOptions extends RuntimeCall {
+  /** Its description in the runtime's form (`process` of config.json). */
+  readonly processFile: string;
+}
+
+/** Speaks to a process that runs. */
+export interface ProcessControl {
+  /** Sends it a signal, by its number. Does nothing once it has ended. */
+  signal(number: number): void;
+  /** Tells its terminal how large it is, in characters. */
+  resize(rows: number, columns: number): void;
 }
 
 /**
@@ -31,63 +47,86 @@ export interface ContainerOptions {
  * @returns The exit code, 128 and the signal's number when a signal ended it, 255 if it is unknown.
  */
 export async function runContainer(options: ContainerOptions): Promise<number> {
+  return callRuntime(['run', '--bundle', options.bundle, '--pid-file', options.pidFile, options.id], options);
+}
+
+/** The same for a further process in a container that runs. */
+export async function execInContainer(options: ExecOptions): Promise<number> {
+  const { processFile, pidFile, id } = options;
+  return callRuntime(['exec', '--process', processFile, '--pid-file', pidFile, id], options);
+}
+
+async function callRuntime(args: readonly string[], options: RuntimeCall): Promise<number> {
   const [binary, ...global] = options.command;
-  const args = [...global, 'run', '--bundle', options.bundle, '--pid-file', options.pidFile, options.id];
-  const [out, err] = [openPipe(), openPipe()];
-  const closed = [drain(out.read, options.stdout), drain(err.read, options.stderr)];
+  const streams = openStreams(options);
   // A session of its own keeps the terminal's Ctrl-C from the runtime: we decide what it means.
-  const child = spawn(binary, args, {
-    stdio: ['ignore', out.write, err.write],
+  const child = spawn(binary, [...global, ...args], {
+    stdio: [...streams.stdio],
     env: options.environment,
     detached: true,
   });
-  closeSync(out.write);
-  closeSync(err.write);
+  streams.started();
   const exited = new Promise<number>((resolve, reject) => {
     child.once('error', error =>
       reject(new RuntimeError(`cannot start ${binary}: ${error.message}`, { cause: error })),
     );
     child.once('exit', (code, signal) => resolve(code ?? (signal === null ? 255 : 137)));
   });
+  const { pid } = child;
   let stop: (() => void) | undefined;
-  if (options.signal !== undefined && child.pid !== undefined) {
-    const pid = child.pid;
+  if (options.signal !== undefined && pid !== undefined) {
     stop = () => void killUntil(options, pid, exited).catch(() => undefined);
     options.signal.addEventListener('abort', stop, { once: true });
     if (options.signal.aborted) stop();
   }
+  if (options.onStarted !== undefined && pid !== undefined) {
+    void watchStart(options, options.onStarted, pid, exited, (rows, columns) => {
+      streams.resize(rows, columns);
+      // The runtime passes the size on to the terminal inside when it is told that its own has changed.
+      signalProcess(pid, 'SIGWINCH');
+    });
+  }
   try {
     const code = await exited;
-    await Promise.all(closed);
+    streams.ended();
+    await streams.closed;
     return code;
   } finally {
+    streams.ended();
     if (stop !== undefined) options.signal?.removeEventListener('abort', stop);
   }
 }
 
-/** Reads a pipe to its end and closes it. */
-function drain(descriptor: number, sink: (chunk: Uint8Array) => void): Promise<void> {
-  return new Promise(resolve => {
-    const socket = new Socket({
-      fd: descriptor,
-      readable: true,
-      writable: false,
-      onread: {
-        buffer: Buffer.allocUnsafe(PIECE),
-        callback: (length, buffer) => {
-          sink(Uint8Array.prototype.slice.call(buffer, 0, length));
-          return true;
+/** Waits for the process to run, and says so. */
+async function watchStart(
+  options: RuntimeCall,
+  onStarted: (control: ProcessControl) => void,
+  runtime: number,
+  exited: Promise<number>,
+  resize: ProcessControl['resize'],
+): Promise<void> {
+  let running = true;
+  const end = () => {
+    running = false;
+  };
+  exited.then(end, end);
+  while (running) {
+    if (firstProcess(options.pidFile, runtime) !== undefined) {
+      onStarted({
+        signal(number) {
+          const pid = running ? firstProcess(options.pidFile, runtime) : undefined;
+          if (pid !== undefined) signalProcess(pid, number);
         },
-      },
-    });
-    socket.once('close', () => resolve());
-    socket.once('error', () => socket.destroy());
-    socket.resume();
-  });
+        resize,
+      });
+      return;
+    }
+    await delay(START_INTERVAL);
+  }
 }
 
 /** Kills a container's first process, and with it all others, again and again until the runtime has seen it end. */
-async function killUntil(options: ContainerOptions, runtime: number, exited: Promise<number>): Promise<void> {
+async function killUntil(options: RuntimeCall, runtime: number, exited: Promise<number>): Promise<void> {
   let running = true;
   const end = exited.then(
     () => {
@@ -101,7 +140,7 @@ async function killUntil(options: ContainerOptions, runtime: number, exited: Pro
     killFirstProcess(options.pidFile, runtime);
     if (waited > KILL_PATIENCE) {
       // The runtime hangs: take it away, then what it ran.
-      signalProcess(runtime);
+      signalProcess(runtime, 'SIGKILL');
       await end;
       deleteContainer(options.command, options.environment, options.id);
       return;
@@ -111,19 +150,25 @@ async function killUntil(options: ContainerOptions, runtime: number, exited: Pro
 }
 
 function killFirstProcess(pidFile: string, runtime: number): void {
+  const pid = firstProcess(pidFile, runtime);
+  if (pid !== undefined) signalProcess(pid, 'SIGKILL');
+}
+
+function firstProcess(pidFile: string, runtime: number): number | undefined {
   try {
     const pid = Number.parseInt(readFileSync(pidFile, 'utf8'), 10);
     // The number is the container's as long as the runtime has not collected it.
     const parent = /\) \S (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1];
-    if (Number(parent) === runtime) signalProcess(pid);
+    return Number(parent) === runtime ? pid : undefined;
   } catch {
     // Not started yet, or gone.
+    return undefined;
   }
 }
 
-function signalProcess(pid: number): void {
+function signalProcess(pid: number, signal: NodeJS.Signals | number): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, signal);
   } catch {
     // Gone.
   }

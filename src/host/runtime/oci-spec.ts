@@ -1,21 +1,7 @@
 /** The part of the OCI runtime specification (config.json of a bundle) that a step uses. */
 export interface OciSpec {
   readonly ociVersion: string;
-  readonly process: {
-    readonly terminal: false;
-    readonly user: {
-      readonly uid: number;
-      readonly gid: number;
-      readonly additionalGids: readonly number[];
-      readonly umask: number;
-    };
-    readonly args: readonly string[];
-    readonly env: readonly string[];
-    readonly cwd: string;
-    readonly capabilities: Readonly<Partial<Record<CapabilitySet, readonly string[]>>>;
-    readonly rlimits?: readonly { readonly type: string; readonly hard: number; readonly soft: number }[];
-    readonly noNewPrivileges: false;
-  };
+  readonly process: OciProcess;
   readonly root: { readonly path: string; readonly readonly: boolean };
   readonly hostname: string;
   readonly mounts: readonly OciMount[];
@@ -29,6 +15,23 @@ export interface OciSpec {
     readonly maskedPaths?: readonly string[];
     readonly readonlyPaths?: readonly string[];
   };
+}
+
+/** One process of a container. */
+export interface OciProcess {
+  readonly terminal: boolean;
+  readonly user: {
+    readonly uid: number;
+    readonly gid: number;
+    readonly additionalGids: readonly number[];
+    readonly umask: number;
+  };
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly capabilities: Readonly<Partial<Record<CapabilitySet, readonly string[]>>>;
+  readonly rlimits?: readonly { readonly type: string; readonly hard: number; readonly soft: number }[];
+  readonly noNewPrivileges: false;
 }
 
 type CapabilitySet = 'bounding' | 'effective' | 'permitted' | 'inheritable' | 'ambient';

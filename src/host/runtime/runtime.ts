@@ -8,7 +8,7 @@ import { inUserNamespace } from '../system/overlay.ts';
 import { mountOptions } from '../system/statfs.ts';
 import { ownCapabilities, SANDBOX_CAPABILITIES } from './capabilities.ts';
 import { cgroupLayout, hideUnifiedCgroups, type LegacyView, watchOutOfMemory } from './cgroup.ts';
-import { deleteContainer, runContainer } from './container.ts';
+import { deleteContainer, execInContainer, type ProcessControl, type RuntimeCall, runContainer } from './container.ts';
 import { ExitError, RuntimeError } from './exit-error.ts';
 import { openInstance } from './instance.ts';
 import { watchMountStubs } from './mount-stubs.ts';
@@ -17,7 +17,7 @@ import type { DnsSettings } from './network-files.ts';
 import type { LinuxSeccomp } from './oci-spec.ts';
 import { seccompProfile } from './seccomp.ts';
 import { type SelectedRuntime, selectRuntime } from './select.ts';
-import { cgroupsPath, type SpecOptions, stepSpec } from './spec.ts';
+import { cgroupsPath, processSpec, type SpecOptions, stepSpec } from './spec.ts';
 import { crunStartFailure } from './start-failure.ts';
 import type { NetworkMode, SecurityMode, StepMeta, StepMount } from './step.ts';
 import { type StepFiles, stepFiles } from './step-files.ts';
@@ -52,6 +52,32 @@ export interface Step {
   readonly stdout: (chunk: Uint8Array) => void;
   readonly stderr: (chunk: Uint8Array) => void;
   readonly signal?: AbortSignal;
+  /** For those who talk with the step. */
+  readonly interaction?: StepInteraction;
+}
+
+/** How somebody talks with a process. */
+export interface StepInteraction {
+  /** What it can read; nothing unless given. */
+  readonly stdin?: AsyncIterable<Uint8Array>;
+  /** A terminal in place of pipes: all output is standard output. */
+  readonly terminal?: boolean;
+  /** Told once the process runs. */
+  readonly onStarted: (control: StepControl) => void;
+}
+
+/** Speaks to a step that runs. */
+export interface StepControl extends ProcessControl {
+  /** Runs another process in the step's container. Returns and throws as `Runtime.run` does. */
+  exec(process: StepProcess): Promise<{ readonly exitCode: number }>;
+}
+
+/** A further process in a container. */
+export interface StepProcess extends Pick<Step, 'security' | 'stdout' | 'stderr' | 'signal'> {
+  readonly meta: Pick<StepMeta, 'args' | 'env' | 'cwd' | 'user' | 'ulimits' | 'validExitCodes'>;
+  readonly interaction?: Omit<StepInteraction, 'onStarted'> & {
+    readonly onStarted: (control: ProcessControl) => void;
+  };
 }
 
 /** Runs steps in containers. Disposing it waits for nothing: steps are to have ended. */
@@ -285,26 +311,28 @@ async function runStep(
     rootfs,
     meta,
     user,
-    env: meta.env.some(entry => entry.startsWith('HOME='))
-      ? meta.env
-      : [...meta.env, `HOME=${homeOf(rootfs, user.uid)}`],
+    env: withHome(meta.env, rootfs, user.uid),
     hostsPath: runtime.files.hosts(meta),
     resolvConfPath: runtime.files.resolvConf(network !== 'host'),
     mounts,
     network,
     security: step.security,
     cgroupSuffix: watched === undefined ? '' : WATCHED_SUFFIX,
+    ...(step.interaction?.terminal === undefined ? {} : { terminal: step.interaction.terminal }),
   });
   writeFileSync(join(place, 'config.json'), JSON.stringify(spec));
   step.signal?.throwIfAborted();
+  const command = commandFor(meta, runtime, place);
+  const exec = (process: StepProcess) => execProcess(process, { command, runtime, place, rootfs, id });
   const exitCode = await runContainer({
-    command: commandFor(meta, runtime, place),
+    command,
     environment: runtime.environment,
     id,
     bundle: place,
     pidFile: join(place, 'pid'),
     ...outputs(step, runtime),
     ...(step.signal === undefined ? {} : { signal: step.signal }),
+    ...interactionOf(step.interaction, control => ({ ...control, exec })),
   });
   if ((meta.validExitCodes ?? OK).includes(exitCode)) return { exitCode };
   const text = (watched?.kills() ?? 0) > 0 ? 'cannot allocate memory' : `exit code: ${exitCode}`;
@@ -312,6 +340,61 @@ async function runStep(
     throw new ExitError(exitCode, `${text}: context canceled`, { cause: step.signal.reason });
   }
   throw new ExitError(exitCode, text);
+}
+
+function interactionOf<Control extends ProcessControl>(
+  interaction: (Omit<StepInteraction, 'onStarted'> & { onStarted: (control: Control) => void }) | undefined,
+  complete: (control: ProcessControl) => Control,
+): Pick<RuntimeCall, 'stdin' | 'terminal' | 'onStarted'> {
+  if (interaction === undefined) return {};
+  const { onStarted, ...streams } = interaction;
+  return { ...streams, onStarted: control => onStarted(complete(control)) };
+}
+
+interface RunningStep {
+  readonly command: readonly [string, ...string[]];
+  readonly runtime: Prepared;
+  readonly place: string;
+  readonly rootfs: string;
+  readonly id: string;
+}
+
+async function execProcess(
+  { meta, security, stdout, stderr, signal, interaction }: StepProcess,
+  { command, runtime, place, rootfs, id }: RunningStep,
+): Promise<{ readonly exitCode: number }> {
+  signal?.throwIfAborted();
+  const { fixed } = runtime;
+  const user = permittedUser(lookUpUser(rootfs, meta.user ?? ''), fixed.rootless);
+  const env = withHome(meta.env, rootfs, user.uid);
+  const name = randomBytes(8).toString('hex');
+  const processFile = join(place, `${name}.json`);
+  const terminal = interaction?.terminal ?? false;
+  writeFileSync(
+    processFile,
+    JSON.stringify(processSpec({ meta, user, env, security, ownCapabilities: fixed.ownCapabilities, terminal })),
+  );
+  try {
+    const exitCode = await execInContainer({
+      command,
+      environment: runtime.environment,
+      id,
+      processFile,
+      pidFile: join(place, `${name}.pid`),
+      stdout,
+      stderr,
+      ...(signal === undefined ? {} : { signal }),
+      ...interactionOf(interaction, control => control),
+    });
+    if ((meta.validExitCodes ?? OK).includes(exitCode)) return { exitCode };
+    throw new ExitError(exitCode);
+  } finally {
+    rmSync(processFile, { force: true });
+  }
+}
+
+function withHome(env: readonly string[], rootfs: string, uid: number): readonly string[] {
+  return env.some(entry => entry.startsWith('HOME=')) ? env : [...env, `HOME=${homeOf(rootfs, uid)}`];
 }
 
 function watchMemory(id: string, step: Step, runtime: Prepared): ReturnType<typeof watchOutOfMemory> | undefined {

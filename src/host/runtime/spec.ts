@@ -1,7 +1,7 @@
 import { type Capability, SANDBOX_CAPABILITIES } from './capabilities.ts';
 import { insecureDevices } from './devices.ts';
 import { DEFAULT_HOSTNAME } from './network-files.ts';
-import type { LinuxResources, LinuxSeccomp, OciMount, OciSpec } from './oci-spec.ts';
+import type { LinuxResources, LinuxSeccomp, OciMount, OciProcess, OciSpec } from './oci-spec.ts';
 import type { NetworkMode, SecurityMode, StepMeta, StepResources } from './step.ts';
 import type { StepUser } from './user.ts';
 
@@ -32,6 +32,8 @@ export interface SpecOptions {
   readonly user: StepUser;
   /** Complete, with `HOME`. */
   readonly env: readonly string[];
+  /** Whether it has a terminal rather than pipes. */
+  readonly terminal?: boolean;
   readonly hostsPath: string;
   readonly resolvConfPath: string;
   /** The step's own, sorted by destination. */
@@ -64,20 +66,7 @@ export function stepSpec(options: SpecOptions): OciSpec {
   const profile = insecure ? undefined : options.seccomp;
   return {
     ociVersion: OCI_VERSION,
-    process: {
-      terminal: false,
-      user: { ...options.user, umask: UMASK },
-      args: meta.args,
-      env: options.env,
-      cwd: meta.cwd,
-      capabilities: capabilitySets(insecure ? options.ownCapabilities : undefined),
-      ...(meta.ulimits === undefined || meta.ulimits.length === 0
-        ? {}
-        : {
-            rlimits: meta.ulimits.map(({ name, soft, hard }) => ({ type: `RLIMIT_${name.toUpperCase()}`, hard, soft })),
-          }),
-      noNewPrivileges: false,
-    },
+    process: processSpec(options),
     root: { path: options.rootfs, readonly: meta.readonlyRootFs === true },
     hostname: meta.hostname === undefined || meta.hostname === '' ? DEFAULT_HOSTNAME : meta.hostname,
     mounts: allMounts(options, insecure),
@@ -94,13 +83,38 @@ export function stepSpec(options: SpecOptions): OciSpec {
   };
 }
 
+/** One process in the runtime's form: a step's first, or another one in the container that it runs in. */
+export function processSpec({
+  meta,
+  user,
+  env,
+  security,
+  ownCapabilities,
+  terminal = false,
+}: Pick<SpecOptions, 'meta' | 'user' | 'env' | 'security' | 'ownCapabilities' | 'terminal'>): OciProcess {
+  return {
+    terminal,
+    user: { ...user, umask: UMASK },
+    args: meta.args,
+    env,
+    cwd: meta.cwd,
+    capabilities: capabilitySets(security === 'insecure' ? ownCapabilities : undefined),
+    ...(meta.ulimits === undefined || meta.ulimits.length === 0
+      ? {}
+      : {
+          rlimits: meta.ulimits.map(({ name, soft, hard }) => ({ type: `RLIMIT_${name.toUpperCase()}`, hard, soft })),
+        }),
+    noNewPrivileges: false,
+  };
+}
+
 function protectedPaths(processSandbox: boolean): { maskedPaths: readonly string[]; readonlyPaths: readonly string[] } {
   if (processSandbox) return { maskedPaths: MASKED_PATHS, readonlyPaths: READONLY_PATHS };
   const outside = (path: string): boolean => !path.startsWith('/proc');
   return { maskedPaths: MASKED_PATHS.filter(outside), readonlyPaths: READONLY_PATHS.filter(outside) };
 }
 
-function capabilitySets(own: readonly Capability[] | undefined): OciSpec['process']['capabilities'] {
+function capabilitySets(own: readonly Capability[] | undefined): OciProcess['capabilities'] {
   if (own === undefined) {
     return { bounding: SANDBOX_CAPABILITIES, effective: SANDBOX_CAPABILITIES, permitted: SANDBOX_CAPABILITIES };
   }
