@@ -59,8 +59,13 @@ function load(file: string): object {
   const module: Module = { exports: {} };
   loaded.set(file, module);
   const run: Piece = script.runInThisContext();
-  run(module, name => load(name.slice('./'.length)), `file://${path}`);
+  run(module, require, `file://${path}`);
   return module.exports;
+}
+
+/** Another piece, or one of Node's own modules that something imports when it needs it. */
+function require(name: string): object {
+  return name.startsWith('node:') ? process.getBuiltinModule(name) : load(name.slice('./'.length));
 }
 
 function keepCode(): void {
