@@ -65,7 +65,9 @@ function load(file: string): object {
 
 /** Another piece, or one of Node's own modules that something imports when it needs it. */
 function require(name: string): object {
-  return name.startsWith('node:') ? process.getBuiltinModule(name) : load(name.slice('./'.length));
+  const found = name.startsWith('node:') ? process.getBuiltinModule(name) : load(name.slice('./'.length));
+  if (found === undefined) throw new Error(`Node has no module ${name}`);
+  return found;
 }
 
 function keepCode(): void {
