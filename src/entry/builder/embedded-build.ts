@@ -1,5 +1,5 @@
 import { type BuildCaches, openBuildCaches } from '../../engine/cache/remote/build-caches.ts';
-import { retryWithoutLostLayers } from '../../engine/cache/remote/source-layers.ts';
+import { retryWithoutLostLayers } from '../../engine/cache/remote/lost-layer.ts';
 import { dockerEngine } from '../../engine/exporter/docker-engine.ts';
 import { createExportProgress } from '../../engine/exporter/export-progress.ts';
 import { pathTarget } from '../../engine/exporter/export-target.ts';

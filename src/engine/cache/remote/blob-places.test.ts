@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { openContentStore } from '../../../store/content/content-store.ts';
 import { openDatabase } from '../../../store/database.ts';
+import { hexOf } from '../../../wire/oci/digest.ts';
 import { blobPlaces } from './blob-places.ts';
+import { CacheLayerError } from './lost-layer.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'outcrop-places-'));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -21,6 +23,13 @@ test('directories are remembered, also by another process, as long as they hold 
   const bytes: Buffer[] = [];
   for await (const chunk of places.fetchOf(digest)?.(AbortSignal.timeout(1000)) ?? []) bytes.push(Buffer.from(chunk));
   assert.equal(Buffer.concat(bytes).toString(), 'bytes');
+  // Damage is found out while reading, and then the place is forgotten.
+  writeFileSync(join(directory, 'blobs/sha256', hexOf(digest)), 'other');
+  const damaged = places.fetchOf(digest);
+  await assert.rejects(async () => {
+    for await (const _ of damaged?.(AbortSignal.timeout(1000)) ?? []);
+  }, CacheLayerError);
+  assert.equal(places.fetchOf(digest), undefined);
   assert.equal(places.fetchOf(gone), undefined);
   assert.equal(places.sourceOf(gone), '/cache');
   places.remember('registry.example/a', undefined, [blob]);

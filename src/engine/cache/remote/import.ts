@@ -19,7 +19,7 @@ import { type CacheVertex, inVertex } from './progress.ts';
 import { readSource } from './read-source.ts';
 import { registryReader } from './registry-place.ts';
 import { s3Writer } from './s3-place.ts';
-import { type LayerReader, type SourceCacheLayers, sourceCacheLayers } from './source-layers.ts';
+import { type LayerMemory, type LayerReader, type SourceCacheLayers, sourceCacheLayers } from './source-layers.ts';
 
 /** A cache that was imported, or is on its way. */
 export interface RemoteImport extends CacheImport<Ref> {
@@ -147,13 +147,25 @@ async function readRecordsOf(
   if (typeof place === 'string') throw new RemoteCacheError(place);
   const { reader, caches } = await readCaches(place, deps, vertex, signal);
   const descriptors = caches.flatMap(cache => cache.layers);
-  const directory = place.type === 'local' ? resolvePath(place.directory) : undefined;
-  const layers = sourceCacheLayers(id, descriptors, reader, deps, vertex.warn, blobs =>
-    deps.places?.remember(place.type === 'local' ? place.directory : id, directory, blobs),
-  );
+  const layers = sourceCacheLayers(id, descriptors, reader, deps, vertex.warn, memoryOf(id, place, deps));
   const graph = recordGraph<CacheLayer>();
   for (const { config } of caches) readRecords(graph, config, layers.find);
   return { records: graph.records(), layers };
+}
+
+/** Notes where the layers of a source are. A directory of a client is out of reach once its build has ended. */
+function memoryOf(
+  id: string,
+  place: ContentPlace | ObjectPlace,
+  { places, directories }: Pick<CacheImportDeps, 'places' | 'directories'>,
+): LayerMemory | undefined {
+  if (places === undefined) return undefined;
+  const isHere = place.type === 'local' && directories === undefined;
+  const directory = isHere ? resolvePath(place.directory) : undefined;
+  return {
+    remember: blobs => places.remember(place.type === 'local' ? place.directory : id, directory, blobs),
+    forget: places.forget,
+  };
 }
 
 async function readCaches(

@@ -53,7 +53,7 @@ export interface CacheImportDeps extends ProgressDeps {
   /** Digests of blobs that turned out to be missing or damaged, kept from one attempt of a build to the next. */
   readonly lost?: Set<string>;
   /** Remembers where layers came from. */
-  readonly places?: Pick<BlobPlaces, 'remember'>;
+  readonly places?: Pick<BlobPlaces, 'remember' | 'forget'>;
   readonly http: ObjectHttp;
   /** The environment, for credentials of object stores. */
   readonly env: NodeJS.ProcessEnv;

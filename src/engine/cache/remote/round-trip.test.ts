@@ -12,7 +12,7 @@ import { findRecords, loadRecord } from '../../solver/lookup.ts';
 import { openCacheExports } from './export.ts';
 import { countingRegistry, type FakeMachine, fakeMachine } from './fake-build.ts';
 import { openCacheImports, type RemoteImport } from './import.ts';
-import { CacheLayerError, retryWithoutLostLayers } from './source-layers.ts';
+import { CacheLayerError, retryWithoutLostLayers } from './lost-layer.ts';
 
 const signal = AbortSignal.timeout(120_000);
 const root = mkdtempSync(join(tmpdir(), 'outcrop-cache-'));

@@ -1,53 +1,24 @@
 /** The layers of one imported cache: nothing is fetched before it is needed, and what is broken is given up. */
-import { createHash } from 'node:crypto';
 import type { Descriptor } from '../../../wire/oci/descriptor.ts';
-import { isDigest } from '../../../wire/oci/digest.ts';
+import { type Digest, isDigest } from '../../../wire/oci/digest.ts';
 import { createLimiter } from '../../../wire/registry/limiter.ts';
 import { type LayerID, type Ref, snapshotRef } from '../../ops/ref.ts';
 import type { LazyLayer } from '../../source/layer-port.ts';
-import { type ContentReader, RemoteCacheError } from './content-place.ts';
+import type { ContentReader } from './content-place.ts';
+import { CacheLayerError, checkedBytes } from './lost-layer.ts';
 import type { CacheImportDeps, CacheLayer } from './port.ts';
 
 /** How many blobs are asked for at once. */
 const parallelQuestions = 8;
 
-/**
- * A layer of an imported cache turned out to be missing or damaged when its files were needed. It is not offered again:
- * a build that failed of it can be run anew, and makes the layer itself.
- */
-export class CacheLayerError extends RemoteCacheError {
-  override readonly name = 'CacheLayerError';
-}
-
-/** How often a build is tried again before its failure is shown. */
-const mostAttempts = 10;
-
-/**
- * Runs a build, and runs it again when it failed of a layer of an imported cache, which is given up then: the steps that
- * led to it run.
- *
- * @param build - gets what has to be given to `openCacheImports` each time
- */
-export async function retryWithoutLostLayers<T>(build: (lost: Set<string>) => Promise<T>): Promise<T> {
-  const lost = new Set<string>();
-  for (let attempt = 1; ; attempt++) {
-    const before = lost.size;
-    try {
-      return await build(lost);
-    } catch (error) {
-      if (!isCacheLayerError(error) || lost.size === before || attempt === mostAttempts) throw error;
-    }
-  }
-}
-
-/** Whether a failure, or what caused it, is a layer of an imported cache that cannot be had. */
-function isCacheLayerError(error: unknown): boolean {
-  for (let at = error; at instanceof Error; at = at.cause) if (at instanceof CacheLayerError) return true;
-  return false;
-}
-
 /** The part of a place that gives layers. */
 export type LayerReader = Pick<ContentReader, 'open' | 'mayHave' | 'has'>;
+
+/** Keeps where layers are for later builds. */
+export interface LayerMemory {
+  remember(blobs: readonly Descriptor[]): void;
+  forget(digest: Digest): void;
+}
 
 export interface SourceCacheLayers {
   /** What is known of a blob; undefined when the source has none, or does not say what is in it. */
@@ -62,7 +33,7 @@ export interface SourceCacheLayers {
  *
  * @param source - its identity, for messages
  * @param warn - told once per layer that cannot be had
- * @param remember - told of layers that are in results
+ * @param memory - told of layers that are in results, and of those that are lost
  */
 export function sourceCacheLayers(
   source: string,
@@ -70,7 +41,7 @@ export function sourceCacheLayers(
   reader: LayerReader,
   { content, layers, lost = new Set() }: Pick<CacheImportDeps, 'content' | 'layers' | 'lost'>,
   warn: (message: string) => void,
-  remember: (blobs: readonly Descriptor[]) => void = () => {},
+  memory: LayerMemory = { remember() {}, forget() {} },
 ): SourceCacheLayers {
   const byDigest = new Map<string, CacheLayer>();
   const remembered = new Set<string>();
@@ -93,7 +64,8 @@ export function sourceCacheLayers(
     if (!lost.has(digest)) warn(`${message}; the steps that need it run again`);
     lost.add(digest);
     layers.withdraw(digest);
-    return new CacheLayerError(message, { cause });
+    memory.forget(digest);
+    return new CacheLayerError(digest, message, { cause });
   }
 
   /** Asks once whether a blob is there. What the asking itself fails of is not remembered. */
@@ -119,7 +91,7 @@ export function sourceCacheLayers(
 
   async function* fetch(layer: CacheLayer, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     try {
-      yield* checked(layer.descriptor, layer.open(0, signal));
+      yield* checkedBytes(layer.descriptor, layer.open(0, signal));
     } catch (error) {
       signal.throwIfAborted();
       throw lose(layer, error);
@@ -137,7 +109,7 @@ export function sourceCacheLayers(
     async result(stack, signal) {
       await Promise.all(stack.map(layer => confirm(layer, signal)));
       const fresh = stack.filter(layer => !remembered.has(layer.digest) && remembered.add(layer.digest));
-      if (fresh.length > 0) remember(fresh.map(layer => layer.descriptor));
+      if (fresh.length > 0) memory.remember(fresh.map(layer => layer.descriptor));
       const lazy = stack.map(
         (layer): LazyLayer => ({
           descriptor: layer.descriptor,
@@ -150,19 +122,4 @@ export function sourceCacheLayers(
       return snapshotRef(ids);
     },
   };
-}
-
-/** Passes on bytes that are what the descriptor says; throws at the end when they are not. */
-async function* checked({ digest, size }: Descriptor, bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const hash = createHash('sha256');
-  let count = 0;
-  for await (const chunk of bytes) {
-    count += chunk.length;
-    if (count > size) throw new RemoteCacheError(`it is longer than ${size} bytes`);
-    hash.update(chunk);
-    yield chunk;
-  }
-  if (count < size) throw new RemoteCacheError(`it ends after ${count} of ${size} bytes`);
-  const actual = `sha256:${hash.digest('hex')}`;
-  if (actual !== digest) throw new RemoteCacheError(`it is damaged: its bytes have the digest ${actual}`);
 }
