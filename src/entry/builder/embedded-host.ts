@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { open } from 'node:fs/promises';
+import { create } from '@bufbuild/protobuf';
 import type { ImageMaterial } from '../../engine/exporter/provenance-materials.ts';
 import type { OpContext } from '../../engine/ops/op-context.ts';
 import type { Ref } from '../../engine/ops/ref.ts';
@@ -10,12 +11,14 @@ import type { Sources } from '../../engine/source/sources.ts';
 import type { EventSink, Timestamp, VertexEvent } from '../../engine/status/event.ts';
 import type { FrontendHost } from '../../plan/frontend/host.ts';
 import type { LoadedGraph } from '../../plan/llb/load.ts';
+import { marshalMessage } from '../../plan/llb/marshal.ts';
 import { resolvePath } from '../../store/snapshot/file-tree.ts';
 import { systemPath, toBytePath } from '../../wire/fsutil/byte-path.ts';
 import type { Platform } from '../../wire/oci/descriptor.ts';
 import { digestOf } from '../../wire/oci/digest.ts';
 import { formatPlatform } from '../../wire/oci/platform.ts';
-import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
+import { type Definition, DefinitionSchema, OpSchema } from '../../wire/proto/gen/pb/ops_pb.ts';
+import { newestInArchive } from './archive-time.ts';
 import { solverEdge } from './solver-graph.ts';
 
 /** What the frontend's questions are answered with. */
@@ -42,7 +45,7 @@ class FileNotFoundError extends Error {
 /** Answers the frontend out of the engine of this process. */
 export function embeddedHost(options: EmbeddedHostOptions): FrontendHost {
   const { job, context, sources } = options;
-  return {
+  const host: FrontendHost = {
     sessionID: options.sessionID,
     buildPlatforms: options.platforms,
     supports: () => true,
@@ -85,9 +88,26 @@ export function embeddedHost(options: EmbeddedHostOptions): FrontendHost {
     resolveSourceTime: ({ identifier, attrs, logName }, signal) =>
       shown({ name: logName }, options, async vertex => {
         const changed = await sources.changedAt({ identifier, attrs, vertex }, signal);
-        return changed === undefined ? {} : { changed };
+        if (changed !== undefined) return { changed };
+        const filename = attrs['http.filename'];
+        if (filename === undefined) return {};
+        return {
+          async newestFile(solveSignal) {
+            const files = await host.solve(sourceDefinition(identifier, attrs), solveSignal);
+            return newestInArchive(await files.readFile(filename, solveSignal), solveSignal);
+          },
+        };
       }),
   };
+  return host;
+}
+
+/** The graph of nothing but a source. */
+function sourceDefinition(identifier: string, attrs: Readonly<Record<string, string>>): Definition {
+  const value = { identifier, attrs: { ...attrs } };
+  const source = marshalMessage(OpSchema, create(OpSchema, { op: { case: 'source', value } }));
+  const terminal = create(OpSchema, { inputs: [{ digest: digestOf(source), index: 0n }] });
+  return create(DefinitionSchema, { def: [source, marshalMessage(OpSchema, terminal)] });
 }
 
 /** A random id of 25 characters of base 36, as BuildKit makes them. */
