@@ -5,17 +5,11 @@ import type { WrittenImage } from './image-writer.ts';
 import { exportTree } from './local.ts';
 import { type ArchiveOptions, writeLayout } from './oci-archive.ts';
 
-/** A tree that goes into a directory of the target; into the target itself when the name is empty. */
-interface TargetTree {
-  readonly directory: string;
-  readonly tree: FileTree;
-}
-
-/** How trees are written. */
-interface TreesOptions {
+/** How a tree is written. */
+interface TreeOptions {
   /** Seconds; every time is set to it. */
   readonly epoch?: number;
-  /** Remove what the trees do not have. They are all in one call then. */
+  /** Remove what the tree does not have. */
   readonly mirror: boolean;
   /** Called with the number of bytes written so far. */
   readonly advance: (bytes: number) => void;
@@ -30,8 +24,8 @@ export interface ExportTarget {
     advance: (written: number) => void,
     signal: AbortSignal,
   ): Promise<void>;
-  /** Takes the files of results. */
-  trees(trees: readonly TargetTree[], options: TreesOptions, signal: AbortSignal): Promise<void>;
+  /** Takes files of results. */
+  tree(tree: FileTree, options: TreeOptions, signal: AbortSignal): Promise<void>;
   /** Takes an image as an OCI layout. */
   layout(image: WrittenImage, content: ContentStore, options: ArchiveOptions, signal: AbortSignal): Promise<void>;
 }
@@ -40,21 +34,8 @@ export interface ExportTarget {
 export function pathTarget(dest: string): ExportTarget {
   return {
     archive: (bytes, _answers, advance, signal) => writeDestination(dest, bytes, advance, signal),
-    async trees(trees, { epoch, mirror, advance }, signal) {
-      let before = 0;
-      for (const { directory, tree } of trees) {
-        let written = 0;
-        const options = {
-          ...(epoch === undefined ? {} : { epoch }),
-          mirror,
-          advance: (bytes: number) => {
-            written = bytes;
-            advance(before + bytes);
-          },
-        };
-        exportTree(tree, directory === '' ? dest : `${dest}/${directory}`, options, signal);
-        before += written;
-      }
+    async tree(tree, options, signal) {
+      exportTree(tree, dest, options, signal);
     },
     layout: (image, content, options, signal) => writeLayout(image, content, dest, options, signal),
   };

@@ -7,6 +7,7 @@ import { formatReference, parseReference, type Reference, withDefaultTag } from 
 import type { RegistryClient } from '../../wire/registry/client.ts';
 import type { Ref } from '../ops/ref.ts';
 import type { Timestamp } from '../status/event.ts';
+import { attestationFiles } from './attestation-files.ts';
 import {
   ExporterAttributeError,
   type ImageAttributes,
@@ -18,10 +19,11 @@ import type { ExportProgress } from './export-progress.ts';
 import { type ExportTarget, pathTarget } from './export-target.ts';
 import { createdAnnotation, type LayerBlobSource, type WrittenImage, writeImage } from './image-writer.ts';
 import { orderedDescriptor } from './manifest.ts';
+import { mergeTrees, type TreePart } from './merged-tree.ts';
 import { ociArchive } from './oci-archive.ts';
 import { pushImage } from './push.ts';
-import type { BuildOutput, PlatformResult } from './result.ts';
-import { treesTar } from './tar.ts';
+import type { BuildOutput } from './result.ts';
+import { treeTar } from './tar.ts';
 
 /** One `--output`. */
 export interface ExportRequest {
@@ -180,38 +182,21 @@ function localExporter(request: ExportRequest, context: ExportContext): Exporter
   return {
     name: 'exporting to client directory',
     async export(output, progress, signal) {
-      const split = splits(request, output);
       const epoch = epochOf(request, output);
-      if (!split) refuseOverlap(output.platforms);
       await using stack = new AsyncDisposableStack();
-      const trees = [];
-      for (const result of output.platforms) {
-        const { tree } = stack.use(await context.open(result.ref, signal));
-        trees.push({ id: result.id, tree, directory: split ? platformDirectory(result.platform) : '' });
-      }
+      const parts = await fileParts(request, output, context, stack, signal);
       // What is to be removed can only be told when everything that stays is known.
-      const groups = mode === 'delete' ? [trees] : trees.map(tree => [tree]);
-      for (const group of groups) {
-        const id = split && mode === 'copy' ? `copying files ${group[0]?.id}` : 'copying files';
-        await progress.step(id, advance =>
-          target.trees(
-            group,
-            { ...(epoch === undefined ? {} : { epoch }), mirror: mode === 'delete', advance },
-            signal,
-          ),
+      const split = splits(request, output) && mode === 'copy';
+      const platforms = new Set(split ? parts.map(({ name }) => name) : ['']);
+      for (const platform of platforms) {
+        const tree = mergeTrees(split ? parts.filter(({ name }) => name === platform) : parts);
+        await progress.step(split ? `copying files ${platform}` : 'copying files', advance =>
+          target.tree(tree, { ...(epoch === undefined ? {} : { epoch }), mirror: mode === 'delete', advance }, signal),
         );
       }
       return {};
     },
   };
-}
-
-function refuseOverlap(platforms: readonly PlatformResult[]): void {
-  if (platforms.length > 1) {
-    throw new ExporterAttributeError(
-      'platform-split=false cannot merge several platforms into one directory: leave it out, or build one platform',
-    );
-  }
 }
 
 function tarExporter(request: ExportRequest, context: ExportContext): Exporter {
@@ -220,17 +205,35 @@ function tarExporter(request: ExportRequest, context: ExportContext): Exporter {
   return {
     name: 'exporting to client tarball',
     async export(output, progress, signal) {
-      const split = splits(request, output);
-      if (!split) refuseOverlap(output.platforms);
       await using stack = new AsyncDisposableStack();
-      const trees = [];
-      for (const result of output.platforms) {
-        const { tree } = stack.use(await context.open(result.ref, signal));
-        trees.push({ prefix: split ? platformDirectory(result.platform) : '', tree });
-      }
-      const bytes = treesTar(trees, epochOf(request, output), signal);
+      const tree = mergeTrees(await fileParts(request, output, context, stack, signal));
+      const bytes = treeTar(tree, epochOf(request, output), signal);
       await progress.step('sending tarball', advance => target.archive(bytes, {}, advance, signal));
       return {};
     },
   };
+}
+
+/** The files of all platforms, with what is stated about them. */
+async function fileParts(
+  request: ExportRequest,
+  output: BuildOutput,
+  context: ExportContext,
+  stack: AsyncDisposableStack,
+  signal: AbortSignal,
+): Promise<TreePart[]> {
+  const split = splits(request, output);
+  const several = output.multiPlatform || output.platforms.length > 1;
+  const epoch = epochOf(request, output);
+  const time = epoch === undefined ? Number(context.now() / 1_000_000n) : epoch * 1000;
+  const options = { prefix: request.attributes['attestation-prefix'] ?? '', namePlatform: several && !split, time };
+  const parts: TreePart[] = [];
+  for (const result of output.platforms) {
+    const place = { name: result.id, directory: split ? platformDirectory(result.platform) : '' };
+    const { tree } = stack.use(await context.open(result.ref, signal));
+    parts.push({ ...place, tree });
+    const statements = await attestationFiles(result, tree, options, signal);
+    if (statements !== undefined) parts.push({ ...place, tree: stack.use(statements).tree });
+  }
+  return parts;
 }

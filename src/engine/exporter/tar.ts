@@ -14,47 +14,27 @@ const TYPES = {
   fifo: TarType.fifo,
 } as const;
 
-/** A tree under a directory of the tar; the directory itself is written when `prefix` is not empty. */
-export interface TarTree {
-  readonly prefix: BytePath;
-  readonly tree: FileTree;
-}
-
 /**
- * Trees as one tar: owners kept, hard links as links, extended attributes as `SCHILY.xattr` records, in the order of a
- * walk (exporters facts, 7).
+ * A tree as a tar: owners kept, hard links as links, extended attributes as `SCHILY.xattr` records, in the order of a walk
+ * (exporters facts, 7).
  * @param epoch seconds; every time is set to it
  */
-export async function* treesTar(
-  trees: readonly TarTree[],
+export async function* treeTar(
+  tree: FileTree,
   epoch: number | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  for (const { prefix, tree } of trees) {
-    if (prefix !== '') {
-      yield encodeTarHeader({
-        name: `${prefix}/`,
-        type: TarType.directory,
-        mode: 0o755,
-        uid: 0,
-        gid: 0,
-        size: 0,
-        mtime: epoch ?? 0,
-      });
-    }
-    const links = new Map<string, BytePath>();
-    for (const [path, node] of walkTree(tree)) {
-      signal.throwIfAborted();
-      if (node.type === 'socket') continue;
-      const name = prefix === '' ? path : `${prefix}/${path}`;
-      const first = node.type === 'file' && node.nlink > 1 ? links.get(node.inode) : undefined;
-      if (first === undefined) links.set(node.inode, name);
-      yield encodeTarHeader(headerOf(tree, node, name, first, epoch));
-      if (node.type !== 'file' || first !== undefined || node.size === 0) continue;
-      for await (const chunk of createReadStream(systemPath(tree.location(node)), { highWaterMark: 1 << 18 }))
-        yield chunk;
-      yield new Uint8Array(roundUp(node.size) - node.size);
-    }
+  const links = new Map<string, BytePath>();
+  for (const [path, node] of walkTree(tree)) {
+    signal.throwIfAborted();
+    if (node.type === 'socket') continue;
+    const first = node.type === 'file' && node.nlink > 1 ? links.get(node.inode) : undefined;
+    if (first === undefined) links.set(node.inode, path);
+    yield encodeTarHeader(headerOf(tree, node, path, first, epoch));
+    if (node.type !== 'file' || first !== undefined || node.size === 0) continue;
+    for await (const chunk of createReadStream(systemPath(tree.location(node)), { highWaterMark: 1 << 18 }))
+      yield chunk;
+    yield new Uint8Array(roundUp(node.size) - node.size);
   }
   yield TAR_END;
 }

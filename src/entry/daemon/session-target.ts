@@ -2,7 +2,7 @@ import type { ExportTarget } from '../../engine/exporter/export-target.ts';
 import { sendBytes, sendFiles } from '../../wire/session/file-send.ts';
 import type { Session } from '../../wire/session/session.ts';
 import { writeSessionLayout } from './session-layout.ts';
-import { sentTrees } from './tree-access.ts';
+import { treeAccess } from './tree-access.ts';
 
 /**
  * The client as the place that a result goes to.
@@ -13,10 +13,9 @@ export function sessionTarget(find: (signal: AbortSignal) => Promise<Session>, e
     async archive(bytes, answers, advance, signal) {
       await sendBytes(await find(signal), { exporter }, answers, counting(bytes, advance), signal);
     },
-    async trees(trees, { epoch, mirror, advance }, signal) {
-      const { tree, access } = sentTrees(trees, epoch);
+    async tree(tree, { epoch, mirror, advance }, signal) {
       const target = { exporter, ...(mirror ? { multiPlatform: true } : {}) };
-      await sendFiles(await find(signal), target, tree, access, signal, { onProgress: advance });
+      await sendFiles(await find(signal), target, tree, treeAccess(tree, epoch), signal, { onProgress: advance });
     },
     layout: async (image, content, _options, signal) => writeSessionLayout(await find(signal), image, content, signal),
   };
