@@ -95,6 +95,12 @@ export function startCall<RI, RO, SI, SO>(
   // Most callers do not look at it.
   headersReceived.catch(() => {});
   stream.once('trailers', (_trailers, _flags, raw) => (trailers = fromRawHeaders(raw)));
+  const closed = new Promise<void>(resolve => void stream.once('close', resolve));
+
+  /** Waits for how the call ended: of a stream that is reset with its end, trailers are told after the end was read. */
+  async function statusReceived(): Promise<void> {
+    if (failure === undefined && trailers === undefined && headers?.has('grpc-status') !== true) await closed;
+  }
 
   function lost(): StatusError {
     if (failure !== undefined) return failure;
@@ -134,11 +140,15 @@ export function startCall<RI, RO, SI, SO>(
       isComplete = true;
     } catch (error) {
       if (error instanceof StatusError) fail(error);
-      else if (failure === undefined && trailers === undefined) throw lost();
+      else {
+        await statusReceived();
+        if (failure === undefined && trailers === undefined) throw lost();
+      }
       isComplete = true;
     } finally {
       stream.close(isComplete ? constants.NGHTTP2_NO_ERROR : constants.NGHTTP2_CANCEL);
     }
+    await statusReceived();
     judge();
   }
 
