@@ -1,7 +1,10 @@
+import { ExecError } from '../../engine/ops/exec/exec-error.ts';
 import { VertexError } from '../../engine/solver/errors.ts';
 import type { SourceInfo, SourceRange } from '../../engine/status/event.ts';
 import { DockerfileError } from '../../plan/dockerfile/error.ts';
 import type { LoadedGraph, LoadedVertex } from '../../plan/llb/load.ts';
+import type { Platform } from '../../wire/oci/descriptor.ts';
+import { formatPlatform } from '../../wire/oci/platform.ts';
 import type { Range } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { BuildError, type ErrorSource } from './builder.ts';
 import { missingFileHints } from './missing-file.ts';
@@ -60,7 +63,20 @@ function find(
   return undefined;
 }
 
+/** What lets a machine run steps of another platform. */
+function foreignHints(platform: Platform): string[] {
+  const { architecture } = platform;
+  return [
+    `the step is for ${formatPlatform(platform)}, which this machine does not run: install QEMU for it`,
+    `(Debian, Ubuntu: apt-get install qemu-user-static; with Docker: docker run --privileged --rm tonistiigi/binfmt --install ${architecture}),`,
+    'or let another platform do the step with FROM --platform=$BUILDPLATFORM',
+  ];
+}
+
 function hintsOf(error: unknown, { graphs, localDirs }: ErrorPlaces): string[] {
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    if (cause instanceof ExecError && cause.foreign) return foreignHints(cause.foreign);
+  }
   if (!(error instanceof VertexError) || error.at !== 'content') return [];
   const vertex = find(error, graphs)?.vertex;
   return vertex ? missingFileHints(error.message, vertex, localDirs) : [];

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempDisposableSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { findEmulator } from './emulator.ts';
+import { canRun, findEmulator } from './emulator.ts';
 
 test('a foreign step gets an emulator unless the kernel has one', () => {
   using place = mkdtempDisposableSync(join(tmpdir(), 'outcrop-qemu-'));
@@ -12,6 +12,7 @@ test('a foreign step gets an emulator unless the kernel has one', () => {
   const program = join(place.path, 'buildkit-qemu-aarch64');
   const env = { PATH: `/nowhere::${place.path}` };
   const machine = { os: 'linux', architecture: 'amd64' };
+  const runs = (architecture: string) => canRun({ os: 'linux', architecture }, machine, binfmt);
   const find = (architecture: string) => findEmulator({ os: 'linux', architecture }, machine, env, binfmt);
   assert.equal(find('arm64'), undefined);
   writeFileSync(program, '', { mode: 0o755 });
@@ -24,6 +25,8 @@ test('a foreign step gets an emulator unless the kernel has one', () => {
   const handler = 'interpreter /usr/bin/qemu-aarch64\nflags: F\noffset 0\n';
   writeFileSync(join(binfmt, 'qemu-aarch64'), `disabled\n${handler}`);
   assert.ok(find('arm64'));
+  assert.deepEqual(['amd64', '386', 'arm64'].map(runs), [true, true, false]);
   writeFileSync(join(binfmt, 'qemu-aarch64'), `enabled\n${handler}`);
   assert.equal(find('arm64'), undefined);
+  assert.equal(runs('arm64'), true);
 });

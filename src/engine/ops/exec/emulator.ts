@@ -8,6 +8,9 @@ import { matchesPlatform } from '../../../wire/oci/platform.ts';
 /** Where a step finds its emulator. */
 const TARGET = '/dev/.buildkit_qemu_emulator';
 
+/** Where the kernel lists the programs that it starts for foreign executables. */
+const BINFMT = '/proc/sys/fs/binfmt_misc';
+
 const QEMU_NAMES: ReadonlyMap<string, string> = new Map([
   ['arm64', 'aarch64'],
   ['amd64', 'x86_64'],
@@ -28,15 +31,21 @@ export function findEmulator(
   platform: Platform,
   machine: Platform,
   env: Readonly<Record<string, string | undefined>>,
-  binfmt = '/proc/sys/fs/binfmt_misc',
+  binfmt = BINFMT,
 ): Emulator | undefined {
-  if (matchesPlatform(machine, platform)) return undefined;
-  const architecture = QEMU_NAMES.get(platform.architecture) ?? platform.architecture;
-  if (isRegistered(architecture, binfmt)) return undefined;
-  const source = findProgram(`buildkit-qemu-${architecture}`, env['PATH'] ?? '');
+  const source = canRun(platform, machine, binfmt) ? undefined : findProgram(platform, env['PATH'] ?? '');
   return source === undefined
     ? undefined
     : { mount: { kind: 'bind', target: TARGET, source, readOnly: true }, args: [TARGET] };
+}
+
+/** Whether a step of a platform runs without an emulator of ours: the machine or its kernel does. */
+export function canRun(platform: Platform, machine: Platform, binfmt = BINFMT): boolean {
+  return matchesPlatform(machine, platform) || isRegistered(qemuName(platform), binfmt);
+}
+
+function qemuName({ architecture }: Platform): string {
+  return QEMU_NAMES.get(architecture) ?? architecture;
 }
 
 /** Whether the kernel has a handler whose interpreter is named for an architecture, as qemu's are. */
@@ -52,7 +61,8 @@ function isRegistered(architecture: string, binfmt: string): boolean {
   }
 }
 
-function findProgram(name: string, path: string): string | undefined {
+function findProgram(platform: Platform, path: string): string | undefined {
+  const name = `buildkit-qemu-${qemuName(platform)}`;
   for (const directory of path.split(delimiter)) {
     if (directory === '') continue;
     try {

@@ -1,5 +1,6 @@
 import { ExitError } from '../../../host/runtime/exit-error.ts';
 import { goQuote } from '../../../plan/dockerfile/go-text.ts';
+import type { Platform } from '../../../wire/oci/descriptor.ts';
 
 /** A step's process did not succeed, or could not be started. `cause` is the runtime's error. */
 export class ExecError extends Error {
@@ -7,10 +8,14 @@ export class ExecError extends Error {
   /** Absent when the process never ran. */
   readonly exitCode?: number;
 
+  /** The platform of a step that this machine had no means to run, which may be why it failed. */
+  readonly foreign?: Platform;
+
   /** @param args The command of the step. */
-  constructor(args: readonly string[], cause: unknown) {
+  constructor(args: readonly string[], cause: unknown, foreign?: Platform) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     super(`process ${goQuote(args.join(' '))} did not complete successfully: ${reason}`, { cause });
+    if (foreign) this.foreign = foreign;
     if (cause instanceof ExitError) this.exitCode = cause.exitCode;
   }
 }

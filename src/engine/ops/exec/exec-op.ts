@@ -13,7 +13,7 @@ import {
 import type { OpContext } from '../op-context.ts';
 import { InvalidOpError } from '../op-key.ts';
 import { type Ref, snapshotRef } from '../ref.ts';
-import { findEmulator } from './emulator.ts';
+import { canRun, findEmulator } from './emulator.ts';
 import { ExecError } from './exec-error.ts';
 import { type LogStream, logLimits, logStream } from './log-stream.ts';
 import { MissingSecretError, prepareStepMounts } from './step-mounts.ts';
@@ -72,7 +72,8 @@ export async function runExecOp(
     stderr.flush();
     // Aborted before there was a process.
     if (signal.aborted && !(cause instanceof ExitError)) throw cause;
-    throw new ExecError(meta.args, cause);
+    const isForeign = !emulator && !canRun(platform, context.platform);
+    throw new ExecError(meta.args, cause, isForeign ? platform : undefined);
   }
   const results: Ref[] = [];
   for (const output of outputs) {
