@@ -101,12 +101,13 @@ async function attemptBuild(
         signal,
       ),
     );
-    const plan = await planDockerfile(host, frontend.options, signal);
+    const plan = await planDockerfile(host, frontend.options, signal, (warning, dockerfile) =>
+      placed(warningEvent(warning, { dockerfile })),
+    );
     notePositions(plan, positions);
     placed(planEvent(plan));
     const newer = newerFrontendEvent(plan);
     if (newer) placed(newer);
-    for (const warning of plan.warnings) placed(warningEvent(warning, plan));
     const graphs = new Map<PlatformPlan, LoadedGraph>();
     for (const platform of plan.platforms) {
       if (platform.definition.def.length > 0) graphs.set(platform, load(platform.definition));

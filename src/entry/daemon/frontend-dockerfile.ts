@@ -1,5 +1,4 @@
 import { create } from '@bufbuild/protobuf';
-import type { WarningEvent } from '../../engine/status/event.ts';
 import { FrontendOptionError } from '../../plan/frontend/options.ts';
 import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
 import {
@@ -54,8 +53,9 @@ export async function runDockerfileFrontend(
     });
     const ownHost = { ...host, supports: hasLlbCapability, inputs: async () => inputs };
     if (options.get('requestid')) return requestResult(build, await answerRequest(ownHost, options, signal));
-    const plan = await planDockerfile(ownHost, options, signal);
-    for (const warning of plan.warnings) build.emit(warningEvent(warning, plan) satisfies WarningEvent);
+    const plan = await planDockerfile(ownHost, options, signal, (warning, file) =>
+      build.emit(warningEvent(warning, { dockerfile: file })),
+    );
     return planResult(build, plan);
   } catch (error) {
     if (signal.aborted) throw error;

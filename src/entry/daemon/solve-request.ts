@@ -41,7 +41,7 @@ const ENTITLEMENTS = ['network.host', 'security.insecure', 'device'];
 export function readSolveRequest(request: SolveRequest, allowed: ReadonlySet<string>): ClientSolve {
   checkCompatibility(Number(request.CompatibilityVersion));
   const options = new Map(Object.entries(request.FrontendAttrs));
-  const epoch = options.get('build-arg:SOURCE_DATE_EPOCH');
+  const epoch = exportEpoch(options.get('build-arg:SOURCE_DATE_EPOCH'));
   const frontend = builtInFrontend(request.Frontend, options);
   if (request.SourcePolicy !== undefined && request.SourcePolicy.version > 1n)
     throw refuse(`unknown policy version ${request.SourcePolicy.version}`);
@@ -78,6 +78,11 @@ function checkCompatibility(version: number): void {
       ? `unsupported compatibility-version ${version}: upgrade buildkit (max supported: ${NEWEST_COMPATIBILITY})`
       : `unsupported compatibility-version ${version} (supported: [${COMPATIBILITY_VERSIONS.join(' ')}])`,
   );
+}
+
+/** The epoch that exporters take; one that means something else is for the frontend only. */
+function exportEpoch(text: string | undefined): string | undefined {
+  return text !== undefined && /^-?\d*$/.test(text) ? text : undefined;
 }
 
 /** `gateway.v0` with the name of the built-in frontend for its image means the built-in frontend. */

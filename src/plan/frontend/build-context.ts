@@ -65,8 +65,8 @@ export async function loadBuildContext(
       sharedKeyHint: `${roots.contextName}-${IGNORE_FILE}`,
       differ: 'none',
     });
-    const solved = await solve(host, ignoreSource, `failed to load ${IGNORE_FILE}`, signal);
-    return parseIgnoreFile((await readOptional(solved.files, IGNORE_FILE, signal)) ?? new Uint8Array(), IGNORE_FILE);
+    const data = await readIgnoreFile(host, ignoreSource, signal);
+    return parseIgnoreFile(data ?? new Uint8Array(), IGNORE_FILE);
   };
 
   return {
@@ -213,6 +213,17 @@ export async function solve(
   } catch (cause) {
     signal.throwIfAborted();
     throw contextError(what, cause);
+  }
+}
+
+/** The ignore file of the context; undefined without one, or without a context: who needs the context says so. */
+async function readIgnoreFile(host: FrontendHost, source: Edge, signal: AbortSignal): Promise<Uint8Array | undefined> {
+  try {
+    const { files } = await solve(host, source, `failed to load ${IGNORE_FILE}`, signal);
+    return await files.readFile(IGNORE_FILE, signal);
+  } catch {
+    signal.throwIfAborted();
+    return undefined;
   }
 }
 

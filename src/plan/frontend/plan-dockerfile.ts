@@ -49,14 +49,17 @@ export interface DockerfilePlan {
  *
  * Throws DockerfileError for what is wrong with the file, ForeignFrontendError when it is for another frontend, FrontendOptionError for the options, BuildContextError when the
  * file or the context cannot be read, and what the host rejects with.
+ *
+ * @param onWarning - is told of each warning when it is found, also of those before an error
  */
 export async function planDockerfile(
   host: FrontendHost,
   rawOptions: ReadonlyMap<string, string>,
   signal: AbortSignal,
+  onWarning?: (warning: LintWarning, dockerfile: LoadedDockerfile) => void,
 ): Promise<DockerfilePlan> {
   return withFile(host, rawOptions, signal, async loaded => {
-    const { checks, linter, warnings } = openChecks(loaded);
+    const { checks, linter, warnings } = openChecks(loaded, onWarning);
     const build = parseBuild(loaded, linter);
     const { targetPlatforms, multiPlatform } = build.options;
     const targets = targetPlatforms.length === 0 ? [undefined] : targetPlatforms;
@@ -180,7 +183,10 @@ async function withFile<Result>(
 }
 
 /** The checks as the file or the build argument sets them. @throws FrontendOptionError */
-function openChecks({ dockerfile, checksGiven }: LoadedFile): {
+function openChecks(
+  { dockerfile, checksGiven }: LoadedFile,
+  onWarning: (warning: LintWarning, dockerfile: LoadedDockerfile) => void = () => undefined,
+): {
   readonly checks: CheckOptions;
   readonly linter: Linter;
   readonly warnings: readonly LintWarning[];
@@ -188,7 +194,11 @@ function openChecks({ dockerfile, checksGiven }: LoadedFile): {
   const warnings: LintWarning[] = [];
   const written = () => detectCheck(new TextDecoder().decode(dockerfile.data))?.value ?? '';
   const checks = checksGiven ?? readChecks(written(), 'check options');
-  return { checks, linter: createLinter(checks, warning => warnings.push(warning)), warnings };
+  const linter = createLinter(checks, warning => {
+    warnings.push(warning);
+    onWarning(warning, dockerfile);
+  });
+  return { checks, linter, warnings };
 }
 
 function readChecks(text: string, origin: string): CheckOptions {
