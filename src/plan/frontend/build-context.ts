@@ -65,7 +65,7 @@ export async function loadBuildContext(
       sharedKeyHint: `${roots.contextName}-${IGNORE_FILE}`,
       differ: 'none',
     });
-    const data = await readIgnoreFile(host, ignoreSource, signal);
+    const data = await loadIgnoreFile(host, ignoreSource, signal);
     return parseIgnoreFile(data ?? new Uint8Array(), IGNORE_FILE);
   };
 
@@ -217,7 +217,7 @@ export async function solve(
 }
 
 /** The ignore file of the context; undefined without one, or without a context: who needs the context says so. */
-async function readIgnoreFile(host: FrontendHost, source: Edge, signal: AbortSignal): Promise<Uint8Array | undefined> {
+async function loadIgnoreFile(host: FrontendHost, source: Edge, signal: AbortSignal): Promise<Uint8Array | undefined> {
   try {
     const { files } = await solve(host, source, `failed to load ${IGNORE_FILE}`, signal);
     return await files.readFile(IGNORE_FILE, signal);
