@@ -3,10 +3,12 @@
  * load faster than hundreds. With `--clean`, what earlier bundles left goes first; without it a program that runs from
  * dist/ meanwhile goes on.
  */
+import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type BuildOptions, build, transform } from 'esbuild';
 import { builtins } from './builtins.ts';
+import { licencesOf } from './licences.ts';
 
 const outdir = process.env['OUTDIR'] ?? 'dist';
 const target = 'node24';
@@ -27,20 +29,36 @@ const options = {
   // Native code, that npm chooses for the machine.
   external: ['koffi'],
   logLevel: 'warning',
+  metafile: true,
+  write: false,
 } as const satisfies BuildOptions;
 
-/** Bundles what begins in `entry` into pieces that `launch.ts` can run; returns the name of the first piece. */
-async function bundlePieces(name: string, entry: string): Promise<string> {
-  const { outputFiles } = await build({
+/** A file of the split bundle, as a function body for `launch.ts`. */
+interface Piece {
+  readonly body: string;
+  /** What it needs at once. */
+  readonly imports: readonly string[];
+}
+
+/** Bundles the program, split where it imports what it may not need. */
+async function bundleProgram(): Promise<{
+  pieces: Map<string, Piece>;
+  entries: Map<string, string>;
+  libraries: string[];
+}> {
+  const { outputFiles, metafile } = await build({
     ...options,
     plugins: [builtins],
     splitting: true,
-    entryNames: '[name]-[hash]',
-    entryPoints: { [name]: entry },
-    write: false,
+    entryPoints: { main: 'src/entry/cli/main.ts' },
   });
-  for (const { path, text } of outputFiles) {
-    const { code } = await transform(text, {
+  const text = new Map(outputFiles.map(file => [basename(file.path), file.text]));
+  const pieces = new Map<string, Piece>();
+  const entries = new Map<string, string>();
+  for (const [path, { imports, entryPoint }] of Object.entries(metafile.outputs)) {
+    const name = basename(path);
+    if (entryPoint !== undefined) entries.set(entryPoint, name);
+    const { code } = await transform(text.get(name) ?? '', {
       format: 'cjs',
       platform: 'node',
       target,
@@ -48,11 +66,36 @@ async function bundlePieces(name: string, entry: string): Promise<string> {
       define: { 'import.meta.url': '__pieceURL' },
       minifyWhitespace: true,
     });
-    write(basename(path), code);
+    const atOnce = imports.filter(({ kind, external }) => kind === 'import-statement' && external !== true);
+    pieces.set(name, { body: code, imports: atOnce.map(({ path: imported }) => basename(imported)) });
   }
-  const first = outputFiles.map(({ path }) => basename(path)).find(file => file.startsWith(`${name}-`));
-  if (first === undefined) throw new Error(`the bundle of ${entry} does not begin with ${name}`);
-  return first;
+  return { pieces, entries, libraries: Object.keys(metafile.inputs) };
+}
+
+/** Puts pieces that are needed together into one file each; returns the file of every piece. */
+function writePieces(pieces: ReadonlyMap<string, Piece>, together: readonly string[]): Record<string, string> {
+  const files: Record<string, string> = {};
+  const put = (name: string, members: readonly string[]) => {
+    const functions = members.map(
+      member => `${JSON.stringify(member)}:function(module,require,__pieceURL){${pieces.get(member)?.body}\n}`,
+    );
+    const text = `({${functions.join(',\n')}})`;
+    const file = `${name}-${createHash('sha256').update(text).digest('hex').slice(0, 12)}.js`;
+    write(file, text);
+    for (const member of members) files[member] = file;
+  };
+  for (const entry of together) {
+    const members = new Set<string>();
+    const add = (name: string) => {
+      if (members.has(name) || files[name] !== undefined) return;
+      members.add(name);
+      for (const imported of pieces.get(name)?.imports ?? []) add(imported);
+    };
+    add(entry);
+    put(entry.replace(/\.js$/, '').replace(/-[A-Z0-9]{8}$/, ''), [...members]);
+  }
+  for (const name of pieces.keys()) if (files[name] === undefined) put(name.replace(/\.js$/, ''), [name]);
+  return files;
 }
 
 /** A program that starts from dist/ meanwhile sees the old file or the new one. */
@@ -64,12 +107,19 @@ function write(file: string, text: string): void {
 
 if (process.argv.includes('--clean')) rmSync(outdir, { recursive: true, force: true });
 mkdirSync(outdir, { recursive: true });
-const main = await bundlePieces('main', 'src/entry/cli/main.ts');
-const { outputFiles } = await build({
+const { pieces, entries, libraries } = await bundleProgram();
+const main = entries.get('src/entry/cli/main.ts') ?? '';
+const files = writePieces(pieces, [main, entries.get('src/entry/cli/run-build.ts') ?? '']);
+const launch = await build({
   ...options,
   entryPoints: { outcrop: 'src/entry/cli/launch.ts' },
-  define: { MAIN_PIECE: JSON.stringify(main) },
-  write: false,
+  define: { MAIN_PIECE: JSON.stringify(main), PIECE_FILES: JSON.stringify(files) },
 });
-for (const { path, text } of outputFiles) write(basename(path), text);
-await build({ ...options, plugins: [builtins], entryPoints: { worker: 'src/store/content/worker.ts' } });
+// Not split: a thread starts with one file.
+const worker = await build({
+  ...options,
+  plugins: [builtins],
+  entryPoints: { worker: 'src/store/content/worker.ts' },
+});
+for (const { path, text } of [...launch.outputFiles, ...worker.outputFiles]) write(basename(path), text);
+write('LICENCES.txt', licencesOf([...libraries, ...Object.keys(worker.metafile.inputs)]));

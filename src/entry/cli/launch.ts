@@ -10,11 +10,12 @@ interface Module {
   exports: object;
 }
 
-/** One file of the bundle: gets the module to fill, a way to the other files, and its own URL. */
+/** A part of the bundle: gets the module to fill, a way to the other parts, and the URL of its file. */
 type Piece = (module: Module, require: (name: string) => object, url: string) => void;
 
-/** Replaced by the bundler: the piece to start with. */
+/** Replaced by the bundler: the piece to start with, and the file that each piece is in. */
 declare const MAIN_PIECE: string;
+declare const PIECE_FILES: Readonly<Record<string, string>>;
 
 /** Processes that compute longer than this may have run more code than the one before; in microseconds. */
 const LONG_RUN = 1_000_000;
@@ -25,6 +26,7 @@ const { Script, constants } = process.getBuiltinModule('node:vm');
 const directory = import.meta.dirname;
 const cache = cacheDirectory();
 const loaded = new Map<string, Module>();
+const files = new Map<string, Readonly<Record<string, Piece>>>();
 const scripts: { readonly file: string; readonly kept: number; readonly script: InstanceType<typeof Script> }[] = [];
 
 function cacheDirectory(): string | undefined {
@@ -43,23 +45,32 @@ function keptCode(file: string): Buffer | undefined {
 }
 
 /** Names carry a digest of the contents, so code that was kept under a name fits it. */
-function load(file: string): object {
-  const known = loaded.get(file);
-  if (known !== undefined) return known.exports;
-  const path = `${directory}/${file}`;
-  // The bundler escapes what is not ASCII; text of one byte a character needs no decoding.
-  const source = `(function (module, require, __pieceURL) {${readFileSync(path, 'latin1')}\n})`;
+function loadFile(file: string): Readonly<Record<string, Piece>> {
+  const known = files.get(file);
+  if (known !== undefined) return known;
+  const filename = `${directory}/${file}`;
   const cachedData = keptCode(file);
-  const script = new Script(source, {
-    filename: path,
+  // The bundler escapes what is not ASCII; text of one byte a character needs no decoding.
+  const script = new Script(readFileSync(filename, 'latin1'), {
+    filename,
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
     ...(cachedData === undefined ? {} : { cachedData }),
   });
   scripts.push({ file, script, kept: script.cachedDataRejected === false ? (cachedData?.length ?? 0) : 0 });
+  const pieces: Readonly<Record<string, Piece>> = script.runInThisContext();
+  files.set(file, pieces);
+  return pieces;
+}
+
+function load(name: string): object {
+  const known = loaded.get(name);
+  if (known !== undefined) return known.exports;
+  const file = PIECE_FILES[name];
+  const piece = file === undefined ? undefined : loadFile(file)[name];
+  if (piece === undefined) throw new Error(`the bundle has no ${name}`);
   const module: Module = { exports: {} };
-  loaded.set(file, module);
-  const run: Piece = script.runInThisContext();
-  run(module, require, `file://${path}`);
+  loaded.set(name, module);
+  piece(module, require, `file://${directory}/${file}`);
   return module.exports;
 }
 
