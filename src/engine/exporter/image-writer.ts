@@ -85,8 +85,7 @@ export async function writeImage(
     Promise.all(output.platforms.map(platform => layersOf(platform, attributes, epoch, context.layers, signal))),
   );
   const attested = attestations.some((list, index) => list.length > 0 && (layerLists[index]?.length ?? 0) > 0);
-  const empty = layerLists.every(list => list.length === 0);
-  const isIndex = !empty && (output.multiPlatform || output.platforms.length > 1 || attested);
+  const isIndex = output.multiPlatform || output.platforms.length > 1 || attested;
   if (attested && !attributes.ociMediaTypes)
     throw new ExporterAttributeError('cannot export attestations with "oci-mediatypes=false"');
   const annotations = readAnnotations(

@@ -10,6 +10,8 @@ import {
   type BuildHistoryRecord,
   BuildHistoryRecordSchema,
   type BuildHistoryRequest,
+  type BuildResultInfo,
+  type BuildResultInfoSchema,
   type DescriptorSchema,
   StatusResponseSchema,
   type UpdateBuildHistoryRequest,
@@ -18,7 +20,9 @@ import { historyFilter } from './history-filter.ts';
 import type { StatusResponse } from './status-message.ts';
 import { timestampMessage, timestampOf } from './wire-values.ts';
 
-type RecordInit = Exclude<MessageInitShape<typeof BuildHistoryRecordSchema>, BuildHistoryRecord>;
+export type RecordInit = Exclude<MessageInitShape<typeof BuildHistoryRecordSchema>, BuildHistoryRecord>;
+/** What a record says of one result. */
+export type ResultInfoInit = Exclude<MessageInitShape<typeof BuildResultInfoSchema>, BuildResultInfo>;
 type HistoryEvent = MessageInitShape<typeof BuildHistoryEventSchema>;
 type BlobDescriptor = MessageInitShape<typeof DescriptorSchema>;
 
@@ -141,7 +145,7 @@ export function openBuildHistory(database: Database, limits: HistoryLimits, now:
       const addBlob: RunningRecord['addBlob'] = (mediaType, data) => {
         const digest = digestOf(data);
         blobs.set(digest, data);
-        return { media_type: mediaType, digest, size: BigInt(data.length) };
+        return { mediaType, digest, size: BigInt(data.length) };
       };
       return {
         addBlob,

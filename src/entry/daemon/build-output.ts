@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { CacheExports } from '../../engine/cache/remote/export.ts';
+import type { ProvenanceOptions } from '../../engine/exporter/provenance-options.ts';
 import type { Attestation, BuildOutput, PlatformResult } from '../../engine/exporter/result.ts';
 import { type Ref, scratch } from '../../engine/ops/ref.ts';
 import { materialize } from '../../engine/ops/ref-contents.ts';
@@ -19,7 +20,20 @@ import { platformID } from './worker.ts';
 /** What exporters take, and the keys that caches are exported from. */
 export interface ClientOutput extends BuildOutput {
   readonly keys: readonly CacheKey<Ref>[];
+  /** All that is known of how a platform's result was made, asked for or not. */
+  readonly provenance: (index: number) => Attestation | undefined;
 }
+
+/** What the history keeps of every build. */
+const RECORDED_PROVENANCE: ProvenanceOptions = {
+  mode: 'max',
+  version: 'v1',
+  builderId: '',
+  reproducible: false,
+  inlineOnly: false,
+  filename: 'provenance.json',
+  completeMaterials: false,
+};
 
 /** How a result is made ready for exporters. */
 export interface OutputOptions {
@@ -37,8 +51,8 @@ export async function buildOutput(
   signal: AbortSignal,
 ): Promise<ClientOutput> {
   const asked = provenanceOptions(build.request.frontendOptions);
-  const refs = resultRefs(result);
   const named = platformsOf(result);
+  const refs = resultRefs(result, [...named.keys()]);
   const keys: CacheKey<Ref>[] = [];
   const solve = async (
     key: string,
@@ -65,26 +79,21 @@ export async function buildOutput(
   };
   const solved = await Promise.all(refs.map(([key, ref]) => solve(key, ref)));
   const all = refs.flatMap(([, ref]) => (ref === undefined ? [] : [ref]));
+  const provenance = (options: ProvenanceOptions, index: number): Attestation | undefined => {
+    const ref = refs[index]?.[1];
+    const one = solved[index];
+    if (ref === undefined || one === undefined) return undefined;
+    return clientProvenance(build, options, pins, ref, solved, one, all);
+  };
   const platforms = solved.map((one, index): PlatformResult => {
-    const [key, ref] = refs[index] ?? ['', undefined];
+    const [key] = refs[index] ?? [''];
+    const asserted = asked && provenance(asked, index);
     const given = result.attestations.get(key) ?? result.attestations.get(one.id) ?? [];
     return {
       ...one,
       attestations: [
         ...given.flatMap(attestation => frontendAttestation(build, attestation)),
-        ...(asked && ref
-          ? [
-              clientProvenance(
-                build,
-                asked,
-                pins,
-                ref,
-                solved.map(other => ({ ...other, attestations: [] })),
-                one,
-                all,
-              ),
-            ]
-          : []),
+        ...(asserted ? [asserted] : []),
       ],
     };
   });
@@ -95,6 +104,7 @@ export async function buildOutput(
     ...(epoch === undefined || epoch === '' ? {} : { epoch: Number(epoch) }),
     annotations: annotationsOf(result),
     keys,
+    provenance: index => provenance(RECORDED_PROVENANCE, index),
   };
 }
 

@@ -52,13 +52,14 @@ export interface ClientBuild extends AsyncDisposable {
   /** What the results came from, for those who tell of it later. */
   readonly graphs: readonly LoadedGraph[];
   readonly images: readonly ImageMaterial[];
-  /** The frontend that made the results; without a name while no frontend of the daemon ran. */
-  readonly call: FrontendCall;
 
   /** Reads a graph. Throws StatusError, DefinitionError and BuildError for one that cannot be solved. */
   load(definition: Definition): LoadedGraph;
-  /** The files of a graph, to be made when they are needed; undefined for the empty graph. Throws what `load` does. */
-  makeRef(definition: Definition): ResultRef | undefined;
+  /**
+   * The files of a graph that a frontend made, to be made when they are needed; undefined for the empty graph. Throws what
+   * `load` does.
+   */
+  makeRef(definition: Definition, call: FrontendCall): ResultRef | undefined;
   /** The result that a graph alone is. */
   definitionResult(definition: Definition | undefined, imports: readonly CacheRequest[]): FrontendResult;
   /** Runs a frontend to its end. Rejects with FrontendError. */
@@ -101,7 +102,6 @@ export function openClientBuild(
   );
   const ended = new AbortController();
   stack.defer(() => ended.abort());
-  let call: FrontendCall = { frontend: '', options: request.frontendOptions };
 
   function load(definition: Definition): LoadedGraph {
     const graph = scope.load(definition);
@@ -130,13 +130,18 @@ export function openClientBuild(
     return [...imports.values()];
   }
 
-  function makeRef(definition: Definition, caches: readonly RemoteImport[]): ResultRef | undefined {
+  function makeRef(
+    definition: Definition,
+    call: FrontendCall | undefined,
+    caches: readonly RemoteImport[],
+  ): ResultRef | undefined {
     if (definition.def.length === 0) return undefined;
     const graph = load(definition);
     return {
       id: newID(),
       definition,
       graph,
+      call,
       async solve(signal) {
         try {
           return await scope.job.build(solverEdge(graph, scope.context), signal, caches);
@@ -162,27 +167,23 @@ export function openClientBuild(
     now: engine.now,
     graphs,
     images,
-    get call() {
-      return call;
-    },
     load,
-    makeRef: definition => makeRef(definition, [...imports.values()]),
+    makeRef: (definition, call) => makeRef(definition, call, [...imports.values()]),
     useImports(more) {
       for (const one of more) imports.set(one.id, one);
     },
     definitionResult(definition, requests) {
       return {
-        ref: definition === undefined ? undefined : makeRef(definition, importsOf(requests)),
+        ref: definition === undefined ? undefined : makeRef(definition, undefined, importsOf(requests)),
         refs: undefined,
         metadata: new Map(),
         attestations: new Map(),
       };
     },
     async runFrontend(frontendRequest, signal) {
-      const { frontend, options } = frontendRequest;
+      const { frontend } = frontendRequest;
       if (frontend !== 'dockerfile.v0' || !services.config.frontends.dockerfile)
         throw new StatusError(Code.unknown, `invalid frontend: ${frontend}`);
-      call = { frontend, options };
       importsOf(frontendRequest.imports);
       return runDockerfileFrontend(build, frontendRequest, signal);
     },

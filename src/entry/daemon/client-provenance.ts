@@ -44,7 +44,7 @@ export function clientProvenance(
   options: ProvenanceOptions,
   { pins }: PinCollector,
   ref: ResultRef,
-  others: readonly PlatformResult[],
+  others: readonly Omit<PlatformResult, 'attestations'>[],
   result: Omit<PlatformResult, 'attestations'>,
   results: readonly ResultRef[],
 ): Attestation {
@@ -62,8 +62,10 @@ export function clientProvenance(
     const layers: StepLayers[] =
       options.mode === 'max' ? await stepLayers(build.engine, build.request.exporters, ref.graph, result, signal) : [];
     return {
-      call: build.call,
-      root: { frontend: build.request.frontend, options: build.request.frontendOptions },
+      call: ref.call ?? { frontend: '', options: new Map() },
+      ...(ref.call && build.request.frontend === ''
+        ? { root: { frontend: '', options: build.request.frontendOptions } }
+        : {}),
       capture,
       definition: ref.definition,
       layers,

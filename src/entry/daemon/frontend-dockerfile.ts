@@ -1,4 +1,5 @@
 import { create } from '@bufbuild/protobuf';
+import type { FrontendCall } from '../../engine/exporter/provenance-request.ts';
 import { FrontendOptionError } from '../../plan/frontend/options.ts';
 import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
 import {
@@ -6,6 +7,7 @@ import {
   type RequestAnswer,
   UnsupportedRequestError,
 } from '../../plan/frontend/request/answer-request.ts';
+import { DefinitionError } from '../../plan/llb/load.ts';
 import { goJson } from '../../wire/oci/go-json.ts';
 import { type Definition, type SourceInfo, SourceInfoSchema } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { embeddedHost } from '../builder/embedded-host.ts';
@@ -27,6 +29,8 @@ export async function runDockerfileFrontend(
   let last: Definition | undefined;
   const filename = options.get('filename') ?? 'Dockerfile';
   try {
+    if (inputs.get('dockerfile')?.def.length === 0)
+      throw new DefinitionError('invalid nil input definition to definition op');
     const { scope } = build;
     const host = embeddedHost({
       sessionID: build.request.session,
@@ -56,7 +60,7 @@ export async function runDockerfileFrontend(
     const plan = await planDockerfile(ownHost, options, signal, (warning, file) =>
       build.emit(warningEvent(warning, { dockerfile: file })),
     );
-    return planResult(build, plan);
+    return planResult(build, plan, { frontend: NAME, options });
   } catch (error) {
     if (signal.aborted) throw error;
     throw new FrontendError(NAME, '', typed(error), dockerfile);
@@ -74,14 +78,14 @@ function requestResult(build: ClientBuild, { metadata, dockerfile, warnings }: R
   };
 }
 
-function planResult(build: ClientBuild, plan: DockerfilePlan): FrontendResult {
+function planResult(build: ClientBuild, plan: DockerfilePlan, call: FrontendCall): FrontendResult {
   const metadata = new Map<string, Uint8Array>();
   const refs = new Map<string, ResultRef | undefined>();
   const set = (key: string, platform: PlatformPlan, value: string | undefined) => {
     if (value !== undefined) metadata.set(plan.isMultiPlatform ? `${key}/${platform.id}` : key, Buffer.from(value));
   };
   for (const platform of plan.platforms) {
-    refs.set(platform.id, build.makeRef(platform.definition));
+    refs.set(platform.id, build.makeRef(platform.definition, call));
     set('containerimage.config', platform, platform.imageConfig);
     set('containerimage.base.config', platform, platform.baseImageConfig);
     const { sourceDateEpoch: epoch } = platform;

@@ -1,3 +1,4 @@
+import type { FrontendCall } from '../../engine/exporter/provenance-request.ts';
 import type { Ref } from '../../engine/ops/ref.ts';
 import type { CacheKey } from '../../engine/solver/key.ts';
 import type { LoadedGraph } from '../../plan/llb/load.ts';
@@ -16,6 +17,8 @@ export interface ResultRef {
   readonly id: string;
   readonly definition: Definition;
   readonly graph: LoadedGraph;
+  /** The frontend of the daemon that made it; undefined for a graph of the client. */
+  readonly call: FrontendCall | undefined;
   /** Makes the files. Rejects with GraphError. */
   solve(signal: AbortSignal): Promise<SolvedRef>;
 }
@@ -37,7 +40,15 @@ export interface ResultAttestation {
   readonly ref: ResultRef | undefined;
 }
 
-/** All results, with the platform that each is for; empty for an only one. */
-export function resultRefs({ ref, refs }: FrontendResult): (readonly [platform: string, ref: ResultRef | undefined])[] {
-  return refs === undefined ? [['', ref]] : [...refs];
+/**
+ * All results, with the platform that each is for; empty for an only one.
+ * @param order the platforms as the frontend lists them; messages do not keep the order of maps
+ */
+export function resultRefs(
+  { ref, refs }: FrontendResult,
+  order: readonly string[],
+): (readonly [platform: string, ref: ResultRef | undefined])[] {
+  if (refs === undefined) return [['', ref]];
+  const place = (platform: string) => (order.includes(platform) ? order.indexOf(platform) : order.length);
+  return [...refs].sort(([a], [b]) => place(a) - place(b) || (a < b ? -1 : 1));
 }

@@ -4,11 +4,12 @@ import { createExporter, type ExportContext, type Exporter } from '../../engine/
 import { contentsOf } from '../../engine/ops/ref-contents.ts';
 import { unlessAborted } from '../../engine/solver/flight.ts';
 import { Code } from '../../wire/grpc/code.ts';
-import { StatusError, toStatusMessage } from '../../wire/grpc/status.ts';
+import { StatusError } from '../../wire/grpc/status.ts';
 import { digestOf } from '../../wire/oci/digest.ts';
 import type { SolveRequest } from '../../wire/proto/gen/control/control_pb.ts';
 import { shown } from '../builder/embedded-host.ts';
 import { buildOutput, type ClientOutput } from './build-output.ts';
+import { type BuildRecord, recordBuild } from './build-record.ts';
 import type { TableEntry } from './build-table.ts';
 import { type ClientBuild, openClientBuild } from './client-build.ts';
 import { collectPins } from './client-provenance.ts';
@@ -19,7 +20,6 @@ import { createBridge } from './gateway/bridge.ts';
 import { sessionTarget } from './session-target.ts';
 import type { ClientSolve } from './solve-request.ts';
 import { type ExporterRequest, readSolveRequest } from './solve-request.ts';
-import type { StatusResponse } from './status-message.ts';
 
 type Answers = Readonly<Record<string, string>>;
 
@@ -36,52 +36,25 @@ export async function runSolve(services: DaemonServices, message: SolveRequest, 
       throw new StatusError(Code.unknown, `exporter ${JSON.stringify(type)} could not be found`);
   }
   using entry = services.builds.open(request.ref);
-  if (request.isInternal) return await runBuild(services, request, entry, signal);
-  return await recorded(services, request, entry, () => runBuild(services, request, entry, signal));
-}
-
-/** Keeps what a build said and came to. */
-async function recorded(
-  { history }: DaemonServices,
-  request: ClientSolve,
-  { progress }: TableEntry,
-  run: () => Promise<Answers>,
-): Promise<Answers> {
-  const record = history.begin({
-    Ref: request.ref,
-    Frontend: request.frontend,
-    FrontendAttrs: Object.fromEntries(request.frontendOptions),
-    Exporters: request.exporters.map(({ type, attributes }) => ({ Type: type, Attrs: { ...attributes } })),
-  });
-  const log: StatusResponse[] = [];
-  const following = (async () => {
-    for await (const message of progress.follow(new AbortController().signal)) log.push(message);
-  })();
-  const finish = async (how: Parameters<typeof record.finish>[0]) => {
-    const { total, cached, completed, warnings } = progress.counts();
-    progress.close();
-    await following;
-    record.finish(
-      { ...how, numTotalSteps: total, numCachedSteps: cached, numCompletedSteps: completed, numWarnings: warnings },
-      log,
-    );
-  };
+  if (request.isInternal) return await runBuild(services, request, entry, undefined, signal);
+  const record = recordBuild(services, request, entry);
   let answers: Answers;
   try {
-    answers = await run();
+    answers = await runBuild(services, request, entry, record, signal);
   } catch (error) {
-    const { code, message: text } = errorStatus(error);
-    await finish({ error: toStatusMessage(new StatusError(code, text)) });
+    await record.fail(errorStatus(error));
     throw error;
   }
-  await finish({ ExporterResponse: { ...answers } });
+  await record.finish();
   return answers;
 }
 
+/** @param record takes what the history keeps of the result */
 async function runBuild(
   services: DaemonServices,
   request: ClientSolve,
   entry: TableEntry,
+  record: BuildRecord | undefined,
   signal: AbortSignal,
 ): Promise<Answers> {
   using _store = await services.gate.enter(signal);
@@ -102,11 +75,16 @@ async function runBuild(
     signal,
   );
   const answers: Record<string, string> = {};
-  for (const [index, exporter] of exporters.entries())
-    Object.assign(answers, await runExport(build, exporter, index, output, signal));
+  const exported: Answers[] = [];
+  for (const [index, exporter] of exporters.entries()) {
+    const answer = await runExport(build, exporter, index, output, signal);
+    exported.push(answer);
+    Object.assign(answers, answer);
+  }
   for (const [key, value] of result.metadata)
     if (key.startsWith('frontend.')) answers[key] = new TextDecoder().decode(value);
   Object.assign(answers, await caches.exports.run(output.keys, signal));
+  await record?.result(result, output, exported, signal);
   entry.bridge = undefined;
   return answers;
 }
