@@ -5,7 +5,7 @@ import { alignModels } from './align.ts';
 import { type BuildView, isLink, isSource, keysOf } from './build-view.ts';
 import type { BaseCause, Cause, FileCause } from './cause.ts';
 import { causeKey } from './cause.ts';
-import { definitionCauses } from './definition-causes.ts';
+import { definitionCauses, textCauses } from './definition-causes.ts';
 import { stageOf, variablesIn } from './dockerfile-model.ts';
 import { type ContentCheck, fileChanges } from './file-changes.ts';
 import {
@@ -42,6 +42,15 @@ interface StepDifference {
   /** What differs at the step itself. */
   readonly own: readonly Cause[];
   readonly through: readonly Through[];
+  /** What differs and should not matter: a base image with the same layers. It is told when nothing else is found. */
+  readonly weak: readonly Cause[];
+}
+
+interface Walk {
+  readonly own: Cause[];
+  readonly pair?: readonly [number, number];
+  readonly isTorn: boolean;
+  readonly passed: readonly (readonly [number, number])[];
 }
 
 /** A cause, and the steps on the way down to where it is: from the explained one to the one that it is at. */
@@ -119,53 +128,77 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
     return [];
   }
 
-  /** Compares what two steps stand on, past instructions that came, went, or were moved. */
-  function walk(nowStep: number, thenStep: number): { own: Cause[]; pair: readonly [number, number] | undefined } {
+  /**
+   * Finds the steps to compare below two that others stand on, past instructions that came, went or were moved, which are
+   * causes of their own. `isTorn`: past others too, which stood elsewhere; those are `passed`.
+   */
+  function walk(nowStep: number, pastStep: number): Walk {
     const own: Cause[] = [];
-    let [current, old] = [nowStep, thenStep];
+    const passed: (readonly [number, number])[] = [];
+    let isTorn = false;
+    let [current, old] = [nowStep, pastStep];
     for (let hops = now.steps.length + past.steps.length; hops > 0; hops--) {
-      if (isSource(now.steps[current]) && isSource(past.steps[old])) return { own, pair: [current, old] };
+      if (isSource(now.steps[current]) && isSource(past.steps[old]))
+        return { own, pair: [current, old], isTorn, passed };
       const was = counterpart(current);
       const is = newOf(old);
-      if (was === old && !isMoved(now, current)) return { own, pair: [current, old] };
+      if (was === old && !isMoved(now, current)) return { own, pair: [current, old], isTorn, passed };
       const [nextNow] = now.steps[current]?.inputs ?? [];
-      const [nextThen] = past.steps[old]?.inputs ?? [];
+      const [nextPast] = past.steps[old]?.inputs ?? [];
       if (nextNow !== undefined && (was === undefined || isMoved(now, current))) {
         own.push(...structureCause(now, current));
         current = nextNow;
-      } else if (nextThen !== undefined && (is === undefined || isMoved(past, old))) {
+      } else if (nextPast !== undefined && (is === undefined || isMoved(past, old))) {
         own.push(...structureCause(past, old));
-        old = nextThen;
-      } else return { own, pair: undefined };
+        old = nextPast;
+      } else {
+        isTorn = true;
+        if (nextNow !== undefined && was !== undefined && !isBelow(past, was, old)) {
+          passed.push([current, was]);
+          current = nextNow;
+        } else if (nextPast !== undefined) old = nextPast;
+        else break;
+      }
     }
-    return { own, pair: undefined };
+    return { own, isTorn: true, passed };
+  }
+
+  /** A directory of the client, a repository or a download: what is compared file by file. */
+  function isDirectory(step: StepRecord | undefined): boolean {
+    return step !== undefined && isSource(step) && !isInline(step) && imageOf(partsOf(step, reader)) === undefined;
+  }
+
+  /** The files of a heredoc. */
+  function isInline(step: StepRecord | undefined): boolean {
+    const parts = step === undefined || !isSource(step) ? [] : partsOf(step, reader);
+    return parts.length > 0 && parts.every(({ kind }) => kind === 'mkfile');
   }
 
   /** A base image: which one it is, and by what it counts. */
   function sourceCauses(consumer: number, current: number, old: number): Cause[] {
     const [after, before] = [now.steps[current], past.steps[old]];
     if (after === undefined || before === undefined) return [];
-    const [nowParts, thenParts] = [partsOf(after, reader), partsOf(before, reader)];
-    const [nowImage, thenImage] = [imageOf(nowParts), imageOf(thenParts)];
-    if (nowImage && thenImage) {
-      const platforms = [thenParts, nowParts].map(parts => parts.find(({ kind }) => kind === 'platform')?.value);
+    const [nowParts, pastParts] = [partsOf(after, reader), partsOf(before, reader)];
+    const [nowImage, pastImage] = [imageOf(nowParts), imageOf(pastParts)];
+    if (nowImage && pastImage) {
+      const platforms = [pastParts, nowParts].map(parts => parts.find(({ kind }) => kind === 'platform')?.value);
       if (platforms[0] !== platforms[1]) {
         return [{ kind: 'platform', ...given('before', platforms[0]), ...given('after', platforms[1]) }];
       }
-      if (thenImage.digest === nowImage.digest || sameLayers(current, old)) return [];
-      if (thenImage.name !== nowImage.name) {
+      if (pastImage.digest === nowImage.digest) return [];
+      if (pastImage.name !== nowImage.name && !sameLayers(current, old)) {
         const causes = fromCauses(consumer);
         if (causes.length > 0) return causes;
       }
       return [baseCause(current, old)];
     }
-    if (nowParts.some(({ kind }) => kind === 'local') && thenParts.some(({ kind }) => kind === 'local')) return [];
+    if (nowParts.some(({ kind }) => kind === 'local') && pastParts.some(({ kind }) => kind === 'local')) return [];
     const differs = after.definitions.at(-1) !== before.definitions.at(-1);
     if (!differs) return [];
-    const causes = nowImage || thenImage ? fromCauses(consumer) : [];
+    const causes = nowImage || pastImage ? fromCauses(consumer) : [];
     if (causes.length > 0) return causes;
     const [name, value] = nameOfSource(nowParts, after);
-    const [, old2] = nameOfSource(thenParts, before);
+    const [, old2] = nameOfSource(pastParts, before);
     return [{ kind: 'source', name, ...given('before', old2), ...given('after', value) }];
   }
 
@@ -177,11 +210,11 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
   function baseCause(current: number, old: number): BaseCause {
     const [after, before] = [now.steps[current], past.steps[old]];
     const nowImage = imageOf(after ? partsOf(after, reader) : []);
-    const thenImage = imageOf(before ? partsOf(before, reader) : []);
+    const pastImage = imageOf(before ? partsOf(before, reader) : []);
     return {
       kind: 'base',
       reference: nowImage?.name ?? '',
-      before: thenImage?.digest ?? '',
+      before: pastImage?.digest ?? '',
       after: nowImage?.digest ?? '',
       beforeAt: past.summary.startedAt,
       afterAt: now.summary.startedAt,
@@ -233,14 +266,14 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
   function compute(current: number, old: number): StepDifference {
     const own: Cause[] = [];
     const through: Through[] = [];
+    const weak: Cause[] = [];
     const [a, b] = [now.resolve(current), past.resolve(old)];
     const [after, before] = [now.steps[a], past.steps[b]];
-    if (after === undefined || before === undefined) return { own, through };
+    if (after === undefined || before === undefined) return { own, through, weak };
     if (after.forced) own.push({ kind: 'record', reason: 'no-cache' });
     const pair = instruction(current, old);
-    const [nowDigest, thenDigest] = [after.definitions[0], before.definitions[0]];
-    const isText = pair !== undefined && pair.now.full !== pair.past.full;
-    if (nowDigest !== thenDigest && nowDigest !== undefined && thenDigest !== undefined) {
+    const [nowDigest, pastDigest] = [after.definitions[0], before.definitions[0]];
+    if (nowDigest !== pastDigest && nowDigest !== undefined && pastDigest !== undefined) {
       own.push(
         ...definitionCauses({
           past: partsOf(before, reader),
@@ -251,14 +284,15 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
         }),
       );
     }
+    // One that ran on the same key may stand on one that was forced to.
     const isSameRecord = after.record !== undefined && after.record === before.record;
-    if (isSameRecord && !after.forced) return { own, through };
+    if (isSameRecord && after.outcome !== 'ran') return { own, through, weak };
     for (const [input, target] of after.inputs.entries()) {
       const was = matchingInput(after, before, input, counterpart);
       if (was === undefined) continue;
-      compareInput({ consumer: a, old: b, input, oldInput: was, target, isText }, own, through);
+      compareInput({ consumer: a, old: b, input, oldInput: was, target, pair }, own, through, weak);
     }
-    return { own: unique(own), through };
+    return { own: unique(own), through, weak };
   }
 
   interface InputPair {
@@ -267,43 +301,59 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
     readonly input: number;
     readonly oldInput: number;
     readonly target: number;
-    readonly isText: boolean;
+    readonly pair: InstructionPair | undefined;
   }
 
   function compareInput(
-    { consumer, old, input, oldInput, target, isText }: InputPair,
+    { consumer, old, input, oldInput, target, pair: instructions }: InputPair,
     own: Cause[],
     through: Through[],
+    weak: Cause[],
   ): void {
+    const isText = instructions !== undefined && instructions.now.full !== instructions.past.full;
     const [after, before] = [now.steps[consumer], past.steps[old]];
     const source = before?.inputs[oldInput];
     if (source === undefined) return;
     const content = reader.content(now, consumer, input);
     const was = reader.content(past, old, oldInput);
-    const isLocal = isSource(now.steps[target]);
+    const isLocal = isDirectory(now.steps[target]);
     let files: readonly FileCause[] | undefined;
     if (content !== undefined && was !== undefined) {
       if (content === was) return;
+      if (isInline(now.steps[target]) && instructions !== undefined) {
+        own.push(...textCauses(instructions, builds));
+        return;
+      }
       const onlyCommon = keysOf(after, input).selector !== keysOf(before, oldInput).selector || isText;
       files = fileChanges(reader.parts(was) ?? [], reader.parts(content) ?? [], {
         onlyCommon,
         ...(isLocal && reader.sameContent ? { sameContent: reader.sameContent } : {}),
       });
-      if (isLocal && isSource(past.steps[source])) {
+      if (isLocal && isDirectory(past.steps[source])) {
         own.push(...markIgnored(files, target, source));
         return;
       }
     }
-    const { own: structure, pair } = walk(target, source);
+    const { own: structure, pair, isTorn, passed } = walk(target, source);
     own.push(...structure);
-    if (pair === undefined) {
-      // A source that was changed in the instruction's own text is told by that.
-      if (structure.length === 0 && !isText) own.push(...fromCauses(consumer));
-      return;
-    }
+    if (!isText) through.push(...passed.map(([one, other]) => ({ input, now: one, past: other })));
+    // A source that was changed in the instruction's own text is told by that.
+    if (isTorn && !isText) own.push(...rewiredCauses(consumer, target, source));
+    if (pair === undefined || (isTorn && isText)) return;
     const [current, counter] = pair;
-    if (isSource(now.steps[current])) own.push(...sourceCauses(consumer, current, counter));
-    else through.push({ input, now: current, past: counter, ...(files === undefined ? {} : { files }) });
+    if (isSource(now.steps[current])) {
+      const causes = sourceCauses(consumer, current, counter);
+      (causes.every(({ kind }) => kind === 'base') && sameLayers(current, counter) ? weak : own).push(...causes);
+    } else through.push({ input, now: current, past: counter, ...(files === undefined ? {} : { files }) });
+  }
+
+  /** Why a step stands on another one although no instruction in between came or went. */
+  function rewiredCauses(consumer: number, target: number, source: number): Cause[] {
+    if (isMoved(now, consumer)) return structureCause(now, consumer);
+    const causes = fromCauses(consumer);
+    if (causes.length > 0) return causes;
+    const [after, before] = [now.steps[target]?.name, past.steps[source]?.name];
+    return [{ kind: 'part', part: 'what it stands on', ...given('before', before), ...given('after', after) }];
   }
 
   /** Files that came or went because `.dockerignore` changed. */
@@ -324,6 +374,7 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
 
   function causes(current: number, old: number): FoundCause[] {
     const found = new Map<string, FoundCause>();
+    const weak: FoundCause[] = [];
     const seen = new Set<string>();
     const queue: { readonly now: number; readonly past: number; readonly path: readonly number[] }[] = [
       { now: current, past: old, path: [current] },
@@ -332,17 +383,26 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
       const key = `${next.now} ${next.past}`;
       if (seen.has(key)) continue;
       seen.add(key);
-      const { own, through } = difference(next.now, next.past);
+      const { own, through, weak: unlikely } = difference(next.now, next.past);
       for (const cause of own) {
         const name = causeKey(cause);
         if (!found.has(name)) found.set(name, { cause, path: next.path });
       }
+      for (const cause of unlikely) weak.push({ cause, path: next.path });
       for (const one of through) queue.push({ now: one.now, past: one.past, path: [...next.path, one.now] });
     }
-    return [...found.values()];
+    return found.size > 0 ? [...found.values()] : weak.slice(0, 1);
   }
 
   return { ...builds, counterpart, difference, causes, instruction };
+}
+
+/** Whether a step is another one or stands below it, by what each is built on first. */
+function isBelow({ steps }: BuildView, step: number, other: number): boolean {
+  for (let at: number | undefined = other; at !== undefined; [at] = steps[at]?.inputs ?? []) {
+    if (at === step) return true;
+  }
+  return false;
 }
 
 const EMPTY = { metaArgs: [], stages: [] };

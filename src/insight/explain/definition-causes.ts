@@ -110,7 +110,7 @@ function instructionCauses(part: PartChange, instruction: InstructionPair, build
 }
 
 /** The instruction's own text, and the variables in it. */
-function textCauses(instruction: InstructionPair, builds: Builds): Cause[] {
+export function textCauses(instruction: InstructionPair, builds: Builds): Cause[] {
   const { past, now } = instruction;
   const common = new Set(variablesIn(past.full));
   // A shell expands the variables of RUN itself: they count through the environment.

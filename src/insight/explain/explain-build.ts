@@ -99,7 +99,7 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
 
   function whyRan(step: number): Pick<StepExplanation, 'against' | 'causes' | 'through'> {
     const best = nearest(step);
-    if (best === undefined) return { causes: [{ cause: withoutCounterpart(step), path: [step] }], through: [] };
+    if (best?.past === undefined) return { causes: [{ cause: withoutCounterpart(step), path: [step] }], through: [] };
     const { comparison, past, causes } = best;
     const { through } = comparison.difference(step, past);
     return {
@@ -113,14 +113,22 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
 
   /** The earlier build whose step is the most like this one: the same if there is one, else the newest with the least changes. */
   function nearest(step: number) {
-    let best: { comparison: Comparison; past: number; causes: FoundCause[]; isWhole: boolean } | undefined;
+    let best: { comparison: Comparison; past?: number; causes: FoundCause[]; isWhole: boolean } | undefined;
     for (const summary of candidates) {
       const comparison = comparisonWith(summary);
       const past = comparison.counterpart(step);
-      if (past === undefined) continue;
+      if (past === undefined) {
+        // That it is new here is one cause, and a better one than that it is unlike a step of an older build.
+        const cause = withoutCounterpart(step);
+        if (best === undefined && cause.kind === 'instruction') {
+          best = { comparison, causes: [{ cause, path: [step] }], isWhole: true };
+        }
+        continue;
+      }
       const causes = comparison.causes(step, past);
       const isWhole = isComplete(comparison.past.steps[comparison.past.resolve(past)]);
-      const isBetter = best === undefined || causes.length < best.causes.length || (isWhole && !best.isWhole);
+      const isBetter =
+        best === undefined || (isWhole && !best.isWhole) || (isWhole && causes.length < best.causes.length);
       if (isBetter) best = { comparison, past, causes, isWhole };
       if (isWhole && causes.length === 0) break;
     }
