@@ -15,7 +15,7 @@ import { blobOp } from './blob.ts';
 import { openDownloadStore } from './download-store.ts';
 import { gitCommitTime, gitOp, readGitSource, resolveGit } from './git.ts';
 import type { GitMetadata } from './git-key.ts';
-import { httpOp, resolveHttp } from './http.ts';
+import { type HttpSourceOptions, httpOp, resolveHttp } from './http.ts';
 import { type HttpMetadata, parseHttpDate, parseHttpSource } from './http-key.ts';
 import { imageOp, ociLayoutOp, openStore } from './image.ts';
 import { resolveImage } from './image-content.ts';
@@ -41,6 +41,8 @@ export interface SourcesOptions {
   readonly now: () => Timestamp;
   /** Opens `local://` sources. */
   readonly local: (request: SourceRequest) => Op<Ref>;
+  /** Gives the bytes behind a URL that means the client of the build; undefined for others. */
+  readonly upload?: HttpSourceOptions['upload'];
 }
 
 /** An image whose config is wanted. */
@@ -88,7 +90,7 @@ export function createSources(options: SourcesOptions): Sources {
   const downloads = openDownloadStore(options.database);
   const imageOptions = { images, ociLayouts, layers };
   const blobOptions = { registry, ociLayouts, layers };
-  const httpOptions = { transport, downloads, layers, secrets, silence: SILENCE };
+  const httpOptions = { transport, downloads, layers, secrets, silence: SILENCE, upload: options.upload };
   const gitOptions = { repositories: join(options.root, 'git'), checkouts: downloads, layers, secrets, ssh };
   const tokens = registry.watchTokens(tokenProgress(options.emit, options.now));
   const progressOf = (vertex: string) => sourceProgress(vertex, options.emit, options.now);

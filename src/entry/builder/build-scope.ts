@@ -5,7 +5,7 @@ import { messageOf } from '../../engine/solver/errors.ts';
 import type { Op } from '../../engine/solver/op.ts';
 import type { Job } from '../../engine/solver/solver.ts';
 import type { OciLayouts } from '../../engine/source/oci-layout.ts';
-import { createSources, type Sources } from '../../engine/source/sources.ts';
+import { createSources, type Sources, type SourcesOptions } from '../../engine/source/sources.ts';
 import type { EventSink } from '../../engine/status/event.ts';
 import { type LoadedGraph, loadDefinition } from '../../plan/llb/load.ts';
 import type { Definition, ExecOp } from '../../wire/proto/gen/pb/ops_pb.ts';
@@ -23,6 +23,8 @@ export interface BuildScopeOptions {
   readonly ssh: SshProvider;
   /** Opens `local://` sources. */
   readonly local: (request: SourceRequest) => Op<Ref>;
+  /** Gives the bytes behind a URL that means the client of the build; undefined for others. */
+  readonly upload?: SourcesOptions['upload'];
   readonly entitlements: ReadonlySet<string>;
   /** Sees each graph that is loaded. */
   readonly onLoad: (graph: LoadedGraph) => void;
@@ -55,6 +57,7 @@ export function openBuildScope(engine: Engine, options: BuildScopeOptions): Buil
       emit,
       now: engine.now,
       local: options.local,
+      upload: options.upload,
     }),
   );
   const job = stack.use(engine.solver.openJob({ emit }));

@@ -96,6 +96,7 @@ export function openClientBuild(
       secrets: session.secrets,
       ssh: session.ssh,
       local: session.local,
+      upload: session.upload,
       entitlements: request.entitlements,
       onLoad: graph => void graphs.push(graph),
     }),

@@ -11,6 +11,7 @@ import { Auth } from '../../wire/proto/gen/session/auth_pb.ts';
 import type { RegistryOptions } from '../../wire/registry/client.ts';
 import { fetchSecret } from '../../wire/session/secrets.ts';
 import { type Session, SessionError } from '../../wire/session/session.ts';
+import { isUploadUrl, pullUpload } from '../../wire/session/upload.ts';
 import type { DaemonServices } from './daemon-services.ts';
 import type { RegistryFor } from './registry-pool.ts';
 import { sessionLayouts } from './session-content.ts';
@@ -24,6 +25,8 @@ export interface SessionSources extends AsyncDisposable {
   readonly registryFor: RegistryFor;
   readonly ociLayouts: OciLayouts;
   readonly local: (request: SourceRequest) => Op<Ref>;
+  /** The bytes behind a URL that means the client; undefined for others. */
+  readonly upload: (url: URL, signal: AbortSignal) => AsyncIterable<Uint8Array> | undefined;
   /** Rejects with SessionError when the client has no session. */
   readonly own: (signal: AbortSignal) => Promise<Session>;
 }
@@ -54,9 +57,14 @@ export function openSessionSources(services: DaemonServices, session: string, em
     registryFor: services.registries.use(session, stack, sessionCredentials(perhaps)),
     ociLayouts: sessionLayouts(own),
     local: request => sessionLocalOp(request, { session, find, received, contexts, emit, now: engine.now }),
+    upload: (url, signal) => (isUploadUrl(url) ? sessionUpload(own, url, signal) : undefined),
     own,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
+}
+
+async function* sessionUpload(own: SessionSources['own'], url: URL, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  yield* pullUpload((await own(signal)).channel, url, signal);
 }
 
 const AUTH_TIMEOUT = 60_000;
