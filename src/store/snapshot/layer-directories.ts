@@ -116,12 +116,22 @@ export function layerDirectories(root: string): LayerDirectories {
 
 /** Mounts die with their process, but a store that is used outside of a private namespace may still have some. */
 function detachMounts(place: string): void {
-  const outside = lstatSync(place).dev;
-  for (const name of readdirSync(place)) {
+  const outside = lstatSync(place, { throwIfNoEntry: false })?.dev;
+  for (const name of namesIn(place)) {
     const path = join(place, name);
-    const { dev } = lstatSync(path);
-    if (dev === outside) continue;
+    const dev = lstatSync(path, { throwIfNoEntry: false })?.dev;
+    if (dev === undefined || dev === outside) continue;
     unmount(path, UnmountFlag.detach);
+  }
+}
+
+/** Empty for what is gone: a process that is ending may still remove what it dropped. */
+function namesIn(place: string): string[] {
+  try {
+    return readdirSync(place);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw error;
   }
 }
 
