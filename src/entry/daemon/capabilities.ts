@@ -33,6 +33,7 @@ const LLB = `
 const FRONTEND = `
   solve.base resolveimage resolveimage.resolvemode readfile return returnmap readdir statfile
   importcaches proto.refarray reference.output frontend.inputs gateway.solve.metadata frontend.caps
+  gateway.exec gateway.exec.extrahosts gateway.exec.secretenv gateway.exec.signals gateway.exec.filesystem
   gateway.solve.evaluate gateway.evaluate gateway.warnings reference.attestations source.metaresolver
 `;
 

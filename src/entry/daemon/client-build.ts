@@ -68,6 +68,8 @@ export interface ClientBuild extends AsyncDisposable {
   files(ref: ResultRef, signal: AbortSignal): Promise<FileTree>;
   /** Caches that all graphs of the build are looked up in. */
   useImports(imports: readonly RemoteImport[]): void;
+  /** Takes something that is to end with the build. */
+  own<T extends AsyncDisposable>(resource: T): T;
   /** An image that was looked up. */
   noteImage(image: ImageMaterial): void;
 }
@@ -193,6 +195,7 @@ export function openClientBuild(
       if (result.kind === 'snapshot') await engine.layers.unlazy(result.layers, signal);
       return (await contentsOf(result, engine.layers, signal)).tree;
     },
+    own: resource => stack.use(resource),
     noteImage: image => void images.push(image),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };

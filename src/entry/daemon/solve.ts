@@ -98,7 +98,7 @@ async function frontendResult(build: ClientBuild, entry: TableEntry, signal: Abo
     return build.runFrontend({ frontend, options, inputs, imports: [] }, signal);
   }
   if (definition !== undefined) return build.definitionResult(definition, []);
-  const bridge = createBridge(build, inputs);
+  const bridge = build.own(createBridge(build, inputs));
   entry.bridge = bridge;
   return unlessAborted(bridge.returned, signal);
 }

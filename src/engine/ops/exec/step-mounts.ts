@@ -32,6 +32,8 @@ export interface StepMounts {
   readonly mounts: readonly StepMount[];
   /** In the order of the op's outputs. */
   readonly outputs: readonly ExecOutput[];
+  /** Where the files of each of the op's mounts lie on this machine while the step runs; none for memory, secrets, agents. */
+  readonly places: readonly (string | undefined)[];
 }
 
 type MountContext = Pick<OpContext, 'layers' | 'cacheMounts' | 'secrets' | 'ssh'>;
@@ -50,6 +52,7 @@ export async function prepareStepMounts(
   const { layers } = context;
   const outputs: ExecOutput[] = [];
   const mounts: StepMount[] = [];
+  const places: (string | undefined)[] = [];
   const caches = new Map<string, CacheMount>();
   let root: { readonly path: string; readonly readOnly: boolean } | undefined;
 
@@ -117,15 +120,17 @@ export async function prepareStepMounts(
   for (const mount of op.mounts) {
     if (mount.dest === '/' && mount.mountType === MountType.BIND) {
       root = { path: await bindSource(mount, await inputOf(mount)), readOnly: mount.readonly };
+      places.push(root.path);
       continue;
     }
     const made = await stepMount(mount, posix.resolve('/', op.meta?.cwd ?? '/', mount.dest));
+    places.push(made?.kind === 'bind' ? made.source : undefined);
     if (!made) continue;
     if (mount.dest === '/' && made.kind === 'bind') root = { path: made.source, readOnly: mount.readonly };
     else mounts.push(made);
   }
   if (!root) throw new InvalidOpError('invalid exec op with no rootfs');
-  return { rootfs: root.path, readonlyRootFs: root.readOnly, mounts, outputs };
+  return { rootfs: root.path, readonlyRootFs: root.readOnly, mounts, outputs, places };
 }
 
 async function secretMount(

@@ -9,13 +9,15 @@ import { errorStatus, SolveError } from '../error-status.ts';
 import type { FrontendResult, ResultRef } from '../frontend-result.ts';
 import { cacheRequest } from '../solve-request.ts';
 import { workerMessage } from '../worker.ts';
+import { createContainers } from './containers.ts';
+import { execStream } from './exec-stream.ts';
 import { type FileRange, readTreeDirectory, readTreeFile, statTreeFile } from './read-files.ts';
 import { readResult, resultMessage } from './result-message.ts';
 import { resolveImageConfig, resolveSourceMeta } from './source-meta.ts';
 import { readWarning } from './warning.ts';
 
-/** What one frontend talks to while it runs: the methods of LLBBridge, for its build. */
-export interface Bridge {
+/** What one frontend talks to while it runs: the methods of LLBBridge, for its build. Disposing ends its containers. */
+export interface Bridge extends AsyncDisposable {
   /** By path. */
   readonly routes: ReadonlyMap<string, Route>;
   /** What the frontend returns. Rejects with the error that it returns. */
@@ -30,6 +32,7 @@ export interface Bridge {
  */
 export function createBridge(build: ClientBuild, inputs: ReadonlyMap<string, Definition>): Bridge {
   const refs = new Map<string, ResultRef>();
+  const containers = createContainers(build, id => refs.get(id));
   const returned = Promise.withResolvers<FrontendResult>();
   // Nobody may be waiting yet.
   returned.promise.catch(() => undefined);
@@ -116,6 +119,26 @@ export function createBridge(build: ClientBuild, inputs: ReadonlyMap<string, Def
       build.emit(readWarning(request));
       return {};
     },
+    async newContainer(request, { signal }) {
+      await mapped(() => containers.open(request, signal));
+      return {};
+    },
+    async releaseContainer({ ContainerID: id }) {
+      await mapped(() => containers.release(id));
+      return {};
+    },
+    execProcess: (requests, { signal }) => execStream(requests, containers, signal),
+    async readFileContainer({ Ref: id, MountIndex: mount, FilePath: path, Range: range }, { signal }) {
+      const data = await fileError(() => readTreeFile(containers.files(id, mount), path, rangeOf(range), signal));
+      return { Data: Uint8Array.from(data) };
+    },
+    async readDirContainer({ Ref: id, MountIndex: mount, DirPath: path, IncludePattern: include }) {
+      return { entries: await fileError(async () => readTreeDirectory(containers.files(id, mount), path, include)) };
+    },
+    async statFileContainer({ Ref: id, MountIndex: mount, Path: path }) {
+      return { stat: await fileError(async () => statTreeFile(containers.files(id, mount), path)) };
+    },
+
     async inputs() {
       return { Definitions: Object.fromEntries(inputs) };
     },
@@ -145,6 +168,7 @@ export function createBridge(build: ClientBuild, inputs: ReadonlyMap<string, Def
     get hasReturned() {
       return hasReturned;
     },
+    [Symbol.asyncDispose]: () => containers[Symbol.asyncDispose](),
   };
 }
 
