@@ -18,6 +18,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
 import { outcrop, stepsOf } from '../support/cli.ts';
 import { hasRegistry, startRegistry, type TestRegistry } from '../support/registry.ts';
 
@@ -178,8 +179,9 @@ async function runCase(entry: Case, mode: string, run: Run): Promise<void> {
     assert.deepEqual(same(graphOf(ours)), same(graphOf(theirs)), 'records');
     if (entry.id !== 'run-mounts') assert.deepEqual(graphOf(ours), graphOf(theirs), 'records');
   }
-  // …and hits.
-  compare('import of ours', await build(freshRoot(), ['--cache-from', fill(run.cacheFrom)]), run.importSteps);
+  // …and hits; where the records are the same, once is enough.
+  if (mode !== 'min' || ownRecords.has(entry.id))
+    compare('import of ours', await build(freshRoot(), ['--cache-from', fill(run.cacheFrom)]), run.importSteps);
 
   // What BuildKit exported hits, too.
   cpSync(join(vectors, entry.id, isInline ? 'layout' : mode), recorded, { recursive: true });
@@ -190,6 +192,8 @@ async function runCase(entry: Case, mode: string, run: Run): Promise<void> {
   const from = ['--cache-from', fill(run.cacheFrom, recorded)];
   compare('import', await build(freshRoot(), from), run.importSteps);
   for (const { title, files, mtime, steps } of entry.changed ?? []) {
+    // What the smaller cache is enough for needs no second look.
+    if (mode === 'max' && isDeepStrictEqual(steps['min'], steps['max'])) continue;
     putContext(files, mtime);
     compare(`import, ${title}`, await build(freshRoot(), from), steps[mode] ?? []);
   }
