@@ -128,7 +128,7 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
       const causes = comparison.causes(step, past);
       const isWhole = isComplete(comparison.past.steps[comparison.past.resolve(past)]);
       const isBetter =
-        best === undefined || (isWhole && !best.isWhole) || (isWhole && causes.length < best.causes.length);
+        best === undefined || (isWhole && !best.isWhole) || (isWhole && weightOf(causes) < weightOf(best.causes));
       if (isBetter) best = { comparison, past, causes, isWhole };
       if (isWhole && causes.length === 0) break;
     }
@@ -170,7 +170,7 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
   }
 
   function isLocal(of: BuildView, step: number): boolean {
-    return of.steps[step]?.definitions.some(digest => digest.startsWith('random:')) ?? false;
+    return of.steps[step]?.definitions.some(digest => digest.startsWith('parts:')) ?? false;
   }
 
   return {
@@ -179,6 +179,11 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
     steps: shownSteps(view).map(explainStep),
     comparison: number => comparisons.get(number),
   };
+}
+
+/** How much changed: a file of another mode and content is two changes. */
+function weightOf(causes: readonly FoundCause[]): number {
+  return causes.reduce((sum, { cause }) => sum + (cause.kind === 'file' ? Math.max(1, cause.aspects.length) : 1), 0);
 }
 
 /** How a step ended, in the words of `why`. */

@@ -54,7 +54,7 @@ function metaArg(model: DockerfileModel, name: string): Definer | undefined {
 export function variableCauses(name: string, at: InstructionPair, builds: Builds, values: Values = {}): Cause[] {
   const { past, now } = modelsOf(builds);
   if (!past || !now) return [];
-  return compareDefiners(name, definerOf(past, at.past, name), definerOf(now, at.now, name), builds, values);
+  return compareDefiners(name, definerOf(past, at.past, name), definerOf(now, at.now, name), builds, values, at);
 }
 
 /** The same for a variable of a FROM: only arguments before the first FROM count there. */
@@ -74,6 +74,7 @@ function compareDefiners(
   after: Definer | undefined,
   builds: Builds,
   values: Values,
+  at?: InstructionPair,
 ): Cause[] {
   const { alignment } = builds;
   const [one, other] = [before?.instruction, after?.instruction];
@@ -86,6 +87,10 @@ function compareDefiners(
   if (one !== undefined && other !== undefined && alignment.oldOf(other) === one) {
     if (before?.value === after?.value) return deeperCauses(name, before, after, builds, values);
   } else if (movedOne !== undefined) return [movedCause(movedOne, builds)];
+  // The line is in both files: it is the one that reads it that was moved past it.
+  else if (at !== undefined && alignment.isMoved(at.now) && isInBoth(definer, alignment)) {
+    return [movedCause(at.now, builds)];
+  }
   return [
     {
       kind: 'variable',
@@ -97,6 +102,10 @@ function compareDefiners(
       ...given('after', values.after ?? after?.value),
     },
   ];
+}
+
+function isInBoth(instruction: ModelInstruction, { oldOf, newOf }: Alignment): boolean {
+  return oldOf(instruction) !== undefined || newOf(instruction) !== undefined;
 }
 
 /** The line that sets it stayed: what it refers to changed, or the argument of the same name before the first FROM. */

@@ -9,6 +9,7 @@ import type {
   Timestamp,
   VertexEvent,
 } from '../../engine/status/event.ts';
+import { digestOf } from '../../wire/oci/digest.ts';
 import type { BuildEnd, InputKeys, StepCounts, StepPlace, StepRecord } from './build-record.ts';
 import type { StepLog } from './history-store.ts';
 
@@ -77,7 +78,10 @@ export function buildRecorder(startedAt: Timestamp): BuildRecorder {
 
   function takeKey(event: KeyEvent): void {
     const { definitions, keys } = draftOf(event.vertex);
-    const { digest, source, input } = event;
+    const { source, input } = event;
+    // A key of a session means nothing later, but what it was made of does.
+    const isSession = event.digest.startsWith('random:');
+    const digest = isSession ? `parts:${digestOf(JSON.stringify(event.parts))}` : event.digest;
     if (input === undefined) {
       if (!definitions.includes(digest)) definitions.push(digest);
     } else keys[input] = { ...keys[input], [source === 'content' ? 'content' : 'selector']: digest };
