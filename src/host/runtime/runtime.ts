@@ -303,6 +303,8 @@ async function runStep(
   });
   makeWorkingDirectory(rootfs, meta.cwd, user.uid, user.gid);
   if (meta.resources !== undefined) runtime.showControllers(['memory', 'cpu', 'cpuset']);
+  // Before crun adds a process to a container it looks whether that is frozen.
+  if (step.interaction !== undefined) runtime.showControllers(['freezer']);
   const watched = watchMemory(id, step, runtime);
   if (watched !== undefined) cleanup.use(watched);
   const spec = stepSpec({
