@@ -2,6 +2,7 @@
 import type { StepRecord } from '../history/build-record.ts';
 import { type BuildView, isLink, isSource } from './build-view.ts';
 import type { Cause } from './cause.ts';
+import type { ModelInstruction } from './dockerfile-model.ts';
 import { baseOf, type PartsReader } from './step-kind.ts';
 import { type Builds, instructionCause, movedCause } from './variables.ts';
 
@@ -55,23 +56,33 @@ export function lineageOf(builds: Builds, parts: PartsReader): Lineage {
     return undefined;
   }
 
+  /** The instruction of a step that was moved, if one was. */
+  function movedOf(view: BuildView, step: number): ModelInstruction | undefined {
+    const instructions = (view.steps[step]?.places ?? []).flatMap(place => view.instructionAt(place) ?? []);
+    return instructions.find(one => alignment.isMoved(one));
+  }
+
+  /** A step of several stages was moved only if it was in all of them. */
   function isMoved(view: BuildView, step: number): boolean {
-    return (view.steps[step]?.places ?? []).some(place => {
-      const one = view.instructionAt(place);
-      return one !== undefined && alignment.isMoved(one);
-    });
+    const places = view.steps[step]?.places ?? [];
+    return (
+      places.length > 0 &&
+      places.every(place => {
+        const one = view.instructionAt(place);
+        return one !== undefined && alignment.isMoved(one);
+      })
+    );
   }
 
   function structureCauses(view: BuildView, step: number): Cause[] {
-    for (const place of view.steps[step]?.places ?? []) {
-      const one = view.instructionAt(place);
-      if (one === undefined) continue;
-      if (alignment.isMoved(one)) return [movedCause(one, builds)];
-      // What was written but not built before is no change of the file.
-      if ((view === now ? alignment.oldOf(one) : alignment.newOf(one)) !== undefined) return [];
-      return [instructionCause(view === now ? 'added' : 'removed', one, builds)];
-    }
-    return [];
+    const moved = movedOf(view, step);
+    if (moved !== undefined) return [movedCause(moved, builds)];
+    const instructions = (view.steps[step]?.places ?? []).flatMap(place => view.instructionAt(place) ?? []);
+    const other = view === now ? alignment.oldOf : alignment.newOf;
+    const [first] = instructions;
+    // What was written but not built before is no change of the file.
+    if (first === undefined || instructions.some(one => other(one) !== undefined)) return [];
+    return [instructionCause(view === now ? 'added' : 'removed', first, builds)];
   }
 
   function walk(nowStep: number | undefined, pastStep: number | undefined): Walk {
@@ -92,7 +103,10 @@ export function lineageOf(builds: Builds, parts: PartsReader): Lineage {
         own.push(...structureCauses(past, old));
         old = baseOf(past, old, parts);
       } else {
-        isTorn = true;
+        // A step of several stages that was moved in one of them is told so, anything else is torn.
+        const partly = old === undefined || isBelow(past, old, was) ? undefined : movedOf(past, old);
+        if (partly !== undefined) own.push(movedCause(partly, builds));
+        else isTorn = true;
         if (current !== undefined && was !== undefined && !isBelow(past, was, old)) {
           passed.push([current, was]);
           current = baseOf(now, current, parts);

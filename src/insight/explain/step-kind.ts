@@ -25,8 +25,7 @@ export function isDirectory(step: StepRecord | undefined, parts: PartsReader): b
 
 /** The files of a heredoc. */
 export function isInline(step: StepRecord | undefined, parts: PartsReader): boolean {
-  const own = isSource(step) ? partsOf(step, parts) : [];
-  return own.length > 0 && own.every(({ kind }) => kind === 'mkfile');
+  return isSource(step) && partsOf(step, parts).some(({ kind }) => kind === 'mkfile');
 }
 
 /**

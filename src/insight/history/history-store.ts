@@ -204,10 +204,13 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Bytes that are shorter compressed are stored so; a first byte tells. */
+/** Less is not worth the milliseconds that loading zlib takes at the end of each build; in bytes. */
+const COMPRESSED_FROM = 32 * 1024;
+
+/** Bytes that are much shorter compressed are stored so; a first byte tells. */
 function pack(data: Uint8Array | string): Uint8Array {
   const plain = Buffer.from(data);
-  if (plain.length < 128) return Buffer.concat([Buffer.of(0), plain]);
+  if (plain.length < COMPRESSED_FROM) return Buffer.concat([Buffer.of(0), plain]);
   return Buffer.concat([Buffer.of(1), deflateSync(plain, { level: plain.length > 1 << 20 ? 1 : 6 })]);
 }
 
