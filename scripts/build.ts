@@ -26,6 +26,7 @@ const options = {
   minifySyntax: true,
   minifyWhitespace: true,
   legalComments: 'none',
+  inject: ['scripts/clock.ts'],
   // Native code, that npm chooses for the machine.
   external: ['koffi'],
   logLevel: 'warning',

@@ -5,9 +5,20 @@ import { DatabaseSync } from 'node:sqlite';
 /** How long a writer waits for another process's transaction, in milliseconds. */
 const BUSY_TIMEOUT = 30_000;
 
+/** Pages in the log from which on a transaction copies it into the file; SQLite reads all of it to open the database. */
+const LOG_PAGES = 400;
+
 /** The database could not be opened, or was written by a newer version. */
 export class DatabaseError extends Error {
   override readonly name = 'DatabaseError';
+}
+
+export interface DatabaseOptions {
+  /**
+   * The process ends when the database is no longer needed, by `process.exit`, which does not close it. Closing copies the
+   * log into the file and waits for the disk several times; without, the next process goes on with the log.
+   */
+  readonly endsWithProcess?: boolean;
 }
 
 /** The one database of a store root. Several processes may have it open. */
@@ -28,13 +39,16 @@ export interface Database extends Disposable {
  * Opens `outcrop.db` under the root, made if missing: WAL, so readers never wait; after a crash of the process nothing
  * that was committed is lost, after one of the machine at most the last transactions are. Throws `DatabaseError`.
  */
-export function openDatabase(root: string): Database {
+export function openDatabase(root: string, { endsWithProcess = false }: DatabaseOptions = {}): Database {
   const path = join(root, 'outcrop.db');
   let sql: DatabaseSync;
   try {
     mkdirSync(root, { recursive: true });
     sql = new DatabaseSync(path, { timeout: BUSY_TIMEOUT, enableForeignKeyConstraints: true });
-    sql.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;');
+    sql.exec(
+      `PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${LOG_PAGES};
+       PRAGMA temp_store = MEMORY;`,
+    );
   } catch (cause) {
     throw new DatabaseError(`cannot open ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, {
       cause,
@@ -89,7 +103,7 @@ export function openDatabase(root: string): Database {
       });
     },
     [Symbol.dispose]() {
-      if (sql.isOpen) sql.close();
+      if (sql.isOpen && !endsWithProcess) sql.close();
     },
   };
 }

@@ -108,6 +108,8 @@ export function sqliteKeyStore(database: Database): SqliteKeyStore {
   const findSources = statement('SELECT DISTINCT source FROM cache_link WHERE target = ?');
   const deleteLinksTo = statement('DELETE FROM cache_link WHERE target = ?');
   const findParts = statement('SELECT parts FROM cache_parts WHERE digest = ?');
+  /** Without the parts, which may be megabytes. */
+  const hasParts = statement('SELECT 1 FROM cache_parts WHERE digest = ?');
   const insertParts = statement('INSERT OR IGNORE INTO cache_parts VALUES (?, ?)');
   /** Digests whose parts are known to be stored. */
   const stored = new Set<string>();
@@ -196,7 +198,7 @@ export function sqliteKeyStore(database: Database): SqliteKeyStore {
     saveParts(digest, parts) {
       if (stored.has(digest) || isSession(digest)) return;
       stored.add(digest);
-      if (findParts().get(digest) !== undefined) return;
+      if (hasParts().get(digest) !== undefined) return;
       const json = Buffer.from(JSON.stringify(parts().map(({ kind, name, value }) => [kind, name, value])));
       insertParts().run(digest, json.length < compressFrom ? json : deflateSync(json, { level: 1 }));
     },

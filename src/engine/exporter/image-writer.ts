@@ -75,7 +75,13 @@ export async function writeImage(
   const blobs = new Map<string, Descriptor>();
   const keep = (descriptor: Descriptor) => void blobs.set(descriptor.digest, descriptor);
   const put = async ({ mediaType, text }: Document): Promise<Descriptor> => {
-    const { digest, size } = await context.content.write(Buffer.from(text), {}, signal);
+    const bytes = Buffer.from(text);
+    // With its digest, so that what is there already is not written again.
+    const { digest, size } = await context.content.write(
+      bytes,
+      { digest: digestOf(bytes), size: bytes.length },
+      signal,
+    );
     const descriptor = { mediaType, digest, size };
     keep(descriptor);
     return descriptor;

@@ -31,6 +31,8 @@ export interface EngineOptions {
   /** How registries are reached; by default what `buildkitd.toml` says. */
   readonly registries?: BuildkitdConfig;
   readonly runtime?: Omit<RuntimeOptions, 'stateDir'>;
+  /** The process ends, by `process.exit`, when the engine is disposed. */
+  readonly endsWithProcess?: boolean;
   /** Takes the store's lock; the engine holds what it returns. By default `shareStore`. */
   readonly lockStore?: typeof shareStore | ((...args: Parameters<typeof shareStore>) => Promise<AsyncDisposable>);
 }
@@ -72,7 +74,7 @@ export async function openEngine(options: EngineOptions, signal: AbortSignal): P
   const now = wallClock();
   await using stack = new AsyncDisposableStack();
   const content = openContentStore(join(root, 'content'));
-  const database = stack.use(openDatabase(root));
+  const database = stack.use(openDatabase(root, { endsWithProcess: options.endsWithProcess ?? false }));
   const places = blobPlaces(database);
   const layers = stack.use(openLayerStore({ root, content, database, now, elsewhere: places.fetchOf }));
   stack.use(await (options.lockStore ?? shareStore)(root, () => layers.sweep(), signal));

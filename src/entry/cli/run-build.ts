@@ -24,7 +24,10 @@ export async function runBuild(path: string, flags: BuildFlags): Promise<number>
   // Started again in a user namespace, where an ordinary user may mount and map owners.
   if (needsRootless()) return runRootless();
   // Before anything asynchronous runs: threads that exist already would stay outside the engine's mount namespace.
-  await using builder = openEmbeddedBuilder(parallelism === undefined ? {} : { parallelism });
+  await using builder = openEmbeddedBuilder({
+    endsWithProcess: true,
+    ...(parallelism === undefined ? {} : { parallelism }),
+  });
   const request = await buildRequest(path, flags);
   using interrupt = interruptSignal();
   const display = createDisplay(mode, process.stderr, process.env);
