@@ -1,7 +1,6 @@
 import type { ContentStore } from '../../store/content/content-store.ts';
 import type { ImageStore } from '../../store/content/images.ts';
 import type { FileTree } from '../../store/snapshot/file-tree.ts';
-import type { Platform } from '../../wire/oci/descriptor.ts';
 import { goJson } from '../../wire/oci/go-json.ts';
 import { formatReference, parseReference, type Reference, withDefaultTag } from '../../wire/oci/reference.ts';
 import type { RegistryClient } from '../../wire/registry/client.ts';
@@ -159,8 +158,8 @@ function imageResponse(image: WrittenImage, names: readonly Reference[]): Record
 }
 
 /** `linux_arm_v7`: the directory of one platform among several. */
-function platformDirectory({ os, architecture, variant }: Platform): string {
-  return [os, architecture, variant].filter(Boolean).join('_');
+function platformDirectory(id: string): string {
+  return id.replaceAll('/', '_');
 }
 
 function splits(request: ExportRequest, output: BuildOutput): boolean {
@@ -229,7 +228,7 @@ async function fileParts(
   const options = { prefix: request.attributes['attestation-prefix'] ?? '', namePlatform: several && !split, time };
   const parts: TreePart[] = [];
   for (const result of output.platforms) {
-    const place = { name: result.id, directory: split ? platformDirectory(result.platform) : '' };
+    const place = { name: result.id, directory: split ? platformDirectory(result.id) : '' };
     const { tree } = stack.use(await context.open(result.ref, signal));
     parts.push({ ...place, tree });
     const statements = await attestationFiles(result, tree, options, signal);

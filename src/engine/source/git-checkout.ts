@@ -42,6 +42,19 @@ export async function commitTime(repository: GitRepository, signal: AbortSignal)
   );
 }
 
+/** The text of the commit that was fetched, and of the annotated tag that was taken instead of it. */
+export async function rawObjects(
+  repository: GitRepository,
+  signal: AbortSignal,
+): Promise<{ readonly commit: string; readonly tag: string | undefined }> {
+  const { git, revision } = repository;
+  const type = (await git.run(['cat-file', '-t', revision], signal)).trim();
+  return {
+    commit: await git.run(['cat-file', 'commit', `${revision}^{commit}`], signal),
+    tag: type === 'tag' ? await git.run(['cat-file', 'tag', revision], signal) : undefined,
+  };
+}
+
 /** Makes `.git` of the commit alone, with the ref under its own name and the remote as `origin`. */
 async function cloneInto(
   tree: string,

@@ -5,7 +5,7 @@ import type { SecretProvider, SourceRequest, SshProvider } from '../ops/op-conte
 import { type LayerID, type Ref, snapshotRef } from '../ops/ref.ts';
 import type { Op } from '../solver/op.ts';
 import type { DownloadStore } from './download-store.ts';
-import { checkoutGit, commitTime } from './git-checkout.ts';
+import { checkoutGit, commitTime, rawObjects } from './git-checkout.ts';
 import { createGitCli, type GitCli } from './git-cli.ts';
 import {
   chooseRef,
@@ -98,6 +98,20 @@ export async function gitCommitTime(
   return withGit(id, options, progress, signal, async git => {
     using repository = await fetchGit(options.repositories, id, metadata, git, signal);
     return commitTime(repository, signal);
+  });
+}
+
+/** The text of the commit that a source resolves to, and of the annotated tag in front of it. Fetches them. */
+export async function gitObjects(
+  id: GitIdentifier,
+  options: GitSourceOptions,
+  progress: SourceProgress,
+  signal: AbortSignal,
+): Promise<{ readonly commit: string; readonly tag: string | undefined }> {
+  const metadata = await resolveGit(id, options, progress, signal);
+  return withGit(id, options, progress, signal, async git => {
+    using repository = await fetchGit(options.repositories, id, metadata, git, signal);
+    return rawObjects(repository, signal);
   });
 }
 

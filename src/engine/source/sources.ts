@@ -13,7 +13,7 @@ import type { Op } from '../solver/op.ts';
 import type { EventSink, Timestamp } from '../status/event.ts';
 import { blobOp } from './blob.ts';
 import { openDownloadStore } from './download-store.ts';
-import { gitCommitTime, gitOp, readGitSource, resolveGit } from './git.ts';
+import { gitCommitTime, gitObjects, gitOp, readGitSource, resolveGit } from './git.ts';
 import type { GitMetadata } from './git-key.ts';
 import { type HttpSourceOptions, httpOp, resolveHttp } from './http.ts';
 import { type HttpMetadata, parseHttpDate, parseHttpSource } from './http-key.ts';
@@ -76,6 +76,11 @@ export interface Sources extends SourceResolver, AsyncDisposable {
   changedAt(query: SourceQuery, signal: AbortSignal): Promise<number | undefined>;
   /** What a git source resolves to. Throws SourceError for another kind of source. */
   gitMetadata(query: SourceQuery, signal: AbortSignal): Promise<GitMetadata>;
+  /** The texts of a commit and of the annotated tag in front of it, fetched. Throws SourceError. */
+  gitObjects(
+    query: SourceQuery,
+    signal: AbortSignal,
+  ): Promise<{ readonly commit: string; readonly tag: string | undefined }>;
   /** What a download is, fetched if only its bytes tell. Throws SourceError for another kind of source. */
   httpMetadata(query: SourceQuery, signal: AbortSignal): Promise<HttpMetadata>;
 }
@@ -144,6 +149,8 @@ export function createSources(options: SourcesOptions): Sources {
     },
     gitMetadata: async ({ identifier, attrs, vertex }, signal) =>
       resolveGit(readGitSource(identifier, attrs), gitOptions, progressOf(vertex), signal),
+    gitObjects: async ({ identifier, attrs, vertex }, signal) =>
+      gitObjects(readGitSource(identifier, attrs), gitOptions, progressOf(vertex), signal),
     async httpMetadata({ identifier, attrs, vertex }, signal) {
       return (await resolveHttp(parseHttpSource(identifier, attrs), httpOptions, progressOf(vertex), signal)).metadata;
     },

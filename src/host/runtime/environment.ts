@@ -10,6 +10,8 @@ interface ProxySettings {
   readonly allProxy?: string;
 }
 
+const WINDOWS_PATH = 'c:\\Windows\\System32;c:\\Windows;C:\\Windows\\System32\\WindowsPowerShell\\v1.0';
+
 /** What makes up a step's environment. */
 export interface EnvironmentOptions {
   /** The op's own `NAME=value` entries. */
@@ -17,6 +19,8 @@ export interface EnvironmentOptions {
   /** Where the first ssh mount is. */
   readonly sshSocket?: string;
   readonly proxy?: ProxySettings;
+  /** Operating system that the default PATH is for; Linux if unset. */
+  readonly os?: string;
   /** Secrets as variables; an absent optional one has an empty value. */
   readonly secrets?: readonly { readonly name: string; readonly value: string }[];
 }
@@ -36,7 +40,7 @@ export function stepEnvironment(options: EnvironmentOptions): string[] {
   ] as const) {
     if (value !== undefined && value !== '') env.push(`${name}=${value}`, `${name.toLowerCase()}=${value}`);
   }
-  if (!has('PATH')) env.push(`PATH=${DEFAULT_PATH}`);
+  if (!has('PATH')) env.push(`PATH=${options.os === 'windows' ? WINDOWS_PATH : DEFAULT_PATH}`);
   for (const { name, value } of options.secrets ?? []) env.push(`${name}=${value}`);
   return env;
 }

@@ -123,7 +123,7 @@ export function createContainers(build: ClientBuild, find: (id: string) => Resul
   }
 
   async function runProcess(container: Container, process: ContainerProcess, signal: AbortSignal): Promise<void> {
-    const meta = await metaOf(build, process.init, signal);
+    const meta = await metaOf(build, process.init, container.request.platform?.OS, signal);
     if (container.first === undefined) return runFirst(container, process, meta, signal);
     const control = await container.first;
     await control.exec({
@@ -215,7 +215,12 @@ export function exitCodeOf(error: unknown): number {
   return 255;
 }
 
-async function metaOf(build: ClientBuild, init: InitMessage, signal: AbortSignal): Promise<StepMeta> {
+async function metaOf(
+  build: ClientBuild,
+  init: InitMessage,
+  os: string | undefined,
+  signal: AbortSignal,
+): Promise<StepMeta> {
   const { Meta: meta, Tty: tty, secretenv } = init;
   if (meta === undefined || meta.args.length === 0)
     throw new StatusError(Code.invalidArgument, 'the process has no command');
@@ -231,7 +236,7 @@ async function metaOf(build: ClientBuild, init: InitMessage, signal: AbortSignal
   const env = tty && !hasTerm ? [...meta.env, 'TERM=xterm'] : meta.env;
   return {
     args: meta.args,
-    env: stepEnvironment({ env, secrets, ...(meta.proxyEnv && { proxy: meta.proxyEnv }) }),
+    env: stepEnvironment({ env, secrets, os: os ?? '', ...(meta.proxyEnv && { proxy: meta.proxyEnv }) }),
     cwd: meta.cwd === '' ? '/' : meta.cwd,
     user: meta.user,
     ulimits: meta.ulimit.map(({ Name, Soft, Hard }) => ({ name: Name, soft: Number(Soft), hard: Number(Hard) })),
@@ -269,6 +274,9 @@ function checkNetwork({ request }: ClientBuild, mode: NetMode): void {
 }
 
 function checkSecurity({ request }: ClientBuild, init: InitMessage): void {
+  const { Security: mode } = init;
+  if (mode !== SecurityMode.INSECURE && mode !== SecurityMode.SANDBOX)
+    throw new StatusError(Code.unknown, `invalid security mode ${Number(mode)}`);
   if (securityOf(init) === 'insecure' && !request.entitlements.has('security.insecure'))
     throw new StatusError(Code.unknown, 'security.insecure is not allowed');
 }

@@ -72,7 +72,18 @@ export async function resolveSourceMeta(
     case 'git':
       return showing(build, request.LogName || identifier, async vertex => {
         const { ref, object, commit } = await build.sources.gitMetadata({ identifier, attrs, vertex }, signal);
-        return { Source: source, Git: { Checksum: object, Ref: ref, CommitChecksum: commit ?? '' } };
+        const objects = request.Git?.ReturnObject
+          ? await build.sources.gitObjects({ identifier, attrs, vertex }, signal)
+          : undefined;
+        return {
+          Source: source,
+          Git: {
+            Checksum: object,
+            Ref: ref,
+            CommitChecksum: commit ?? '',
+            ...(objects && { CommitObject: bytesOf(objects.commit), TagObject: bytesOf(objects.tag ?? '') }),
+          },
+        };
       });
     case 'http':
     case 'https':
@@ -133,4 +144,8 @@ function showing<T>(
   work: (vertex: string) => Promise<T>,
 ): Promise<T> {
   return shown({ name }, build, work);
+}
+
+function bytesOf(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(Buffer.from(text));
 }
