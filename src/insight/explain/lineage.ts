@@ -7,7 +7,7 @@ import { baseOf, type PartsReader } from './step-kind.ts';
 import { type Builds, instructionCause, movedCause } from './variables.ts';
 
 /** How two steps that others stand on compare. */
-export interface Walk {
+interface Walk {
   /** Instructions in between that came, went or were moved. */
   readonly own: Cause[];
   /** The steps below those, to be compared; undefined when there are none. */

@@ -1,6 +1,6 @@
 /** Dockerfiles of many kinds, each with the files that it reads. */
 
-export interface CorpusFile {
+interface CorpusFile {
   readonly text: string;
   /** Octal. */
   readonly mode?: string;

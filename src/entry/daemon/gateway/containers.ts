@@ -17,7 +17,7 @@ import type { ClientBuild } from '../client-build.ts';
 import type { ResultRef } from '../frontend-result.ts';
 
 /** A process to run in a container. */
-export interface ContainerProcess {
+interface ContainerProcess {
   readonly init: InitMessage;
   readonly stdin: AsyncIterable<Uint8Array> | undefined;
   readonly stdout: (chunk: Uint8Array) => void;
