@@ -54,6 +54,9 @@ export interface BuildFlags {
   readonly progress: string;
   readonly quiet?: boolean;
   readonly debug?: boolean;
+  readonly why?: boolean;
+  readonly whyFile?: string;
+  readonly failOn?: readonly string[];
 }
 
 const NETWORKS = ['default', 'host', 'none', 'sandbox'];

@@ -80,6 +80,9 @@ export function addBuildCommand(program: Command): void {
     .optionsGroup('What is shown:')
     .option('--progress <mode>', 'auto, plain, tty, ordered, rawjson, quiet, none', 'auto')
     .option('-q, --quiet', 'print the image id only')
+    .option('--why', 'say afterwards why each step was cached or ran')
+    .option('--why-file <path>', 'write the same to a file: Markdown if it is named .md, else JSON')
+    .option('--fail-on <ids>', 'exit with 3 on cases of the catalogue, such as stale-import,base-drift', collect, [])
     .option('-D, --debug', 'print warnings and errors in full')
     .helpOption('-h, --help', 'print this help')
     .action(async (path: string, flags: LegacyFlags) => {

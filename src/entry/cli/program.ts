@@ -2,6 +2,7 @@ import { Command, Help, type Option } from 'commander';
 import { addBuildCommand } from './build.ts';
 import { addCompletionCommand } from './completion.ts';
 import { addDuCommand } from './du.ts';
+import { addHistoryCommand } from './history.ts';
 import { addImagesCommand } from './images.ts';
 import { addPruneCommand } from './prune.ts';
 import { addRmiCommand } from './rmi.ts';
@@ -60,6 +61,7 @@ export function createProgram(): Command {
     .exitOverride();
   addBuildCommand(program);
   addWhyCommand(program);
+  addHistoryCommand(program);
   addImagesCommand(program);
   addRmiCommand(program);
   addDuCommand(program);

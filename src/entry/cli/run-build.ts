@@ -14,7 +14,7 @@ import { writeMetadataFile } from './metadata-file.ts';
 
 /**
  * Runs `outcrop build` to its end and shows it.
- * @returns the exit code: 0, 1 for a failed build, 130 for an interrupted one.
+ * @returns the exit code: 0, 1 for a failed build, 3 for one that `--fail-on` fails, 130 for an interrupted one.
  * @throws UsageError for flags that cannot be obeyed.
  */
 export async function runBuild(path: string, flags: BuildFlags): Promise<number> {
@@ -29,6 +29,7 @@ export async function runBuild(path: string, flags: BuildFlags): Promise<number>
     ...(parallelism === undefined ? {} : { parallelism }),
   });
   const request = await buildRequest(path, flags);
+  const why = await whyOf(flags);
   using interrupt = interruptSignal();
   const display = createDisplay(mode, process.stderr, process.env);
   const quiet = mode === 'quiet' || mode === 'rawjson' || mode === 'none';
@@ -46,6 +47,7 @@ export async function runBuild(path: string, flags: BuildFlags): Promise<number>
     if (!(error instanceof BuildError)) throw error;
     if (!quiet) printWarnings(display.warnings(), flags.debug ?? false);
     printBuildError(error, flags.debug ?? false);
+    await why?.explain();
     return 1;
   }
   display.finish();
@@ -58,7 +60,15 @@ export async function runBuild(path: string, flags: BuildFlags): Promise<number>
   if (flags.iidfile !== undefined) await writeFile(flags.iidfile, id);
   if (flags.metadataFile !== undefined) await writeMetadataFile(flags.metadataFile, result.response);
   if (mode === 'quiet') process.stdout.write(`${id}\n`);
-  return 0;
+  return (await why?.explain()) ?? 0;
+}
+
+/** What is to be said of the build when it has ended, if anything. @throws UsageError */
+async function whyOf(flags: BuildFlags): Promise<{ readonly explain: () => Promise<number> } | undefined> {
+  if (!flags.why && flags.whyFile === undefined && !flags.failOn?.length) return undefined;
+  const { explainOwnBuild, whyRequest } = await import('./why-after-build.ts');
+  const request = whyRequest(flags);
+  return { explain: () => explainOwnBuild(request, process.env) };
 }
 
 /** What `--metadata-file` tells of a request: its answer, the JSON of it as such. */

@@ -13,7 +13,7 @@ import { formatAge } from './units.ts';
 const FILES = 8;
 
 /** A time as a person says it: `3.2 s`, `1 min 5 s`. */
-function formatDuration(milliseconds: number): string {
+export function formatDuration(milliseconds: number): string {
   const seconds = milliseconds / 1000;
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
   return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
@@ -82,7 +82,7 @@ function outcomeText({ outcome, duration }: StepExplanation): string {
 }
 
 /** Why a step ended as it did, in one line. */
-function reasonText(step: StepExplanation, context: CatalogueContext): string {
+export function reasonText(step: StepExplanation, context: CatalogueContext): string {
   const { view } = context.explanation;
   const nameOf = (index: number | undefined) => {
     const record = view.steps[index ?? -1];

@@ -18,6 +18,25 @@ export interface CatalogueContext {
   readonly now: number;
 }
 
+/** The ids that `surprisesAt` gives; those of the other cases are in `docs/surprises/README.md`. */
+export const SURPRISE_IDS = [
+  'arg-scope',
+  'base-drift',
+  'cache-mount-state',
+  'chmod-source',
+  'cross-stage-reuse',
+  'env-order',
+  'hit-then-fail',
+  'identical-content',
+  'network-fetch',
+  'no-cache-copy',
+  'platform-split',
+  'pruned',
+  'secret-ignored',
+  'spelling-miss',
+  'stale-import',
+] as const;
+
 /** A result from the network that is older is worth a word. */
 const STALE = 86_400_000;
 const NETWORK =
