@@ -3,11 +3,14 @@ import { join } from 'node:path';
 import { sqliteKeyStore } from '../../engine/cache/sqlite-key-store.ts';
 import { redactUrl } from '../../engine/source/source-key.ts';
 import type { EventSink } from '../../engine/status/event.ts';
-import type { BuildOptions, BuildStart } from '../../insight/history/build-record.ts';
-import { openHistory } from '../../insight/history/history-store.ts';
+import type { BuildEnd, BuildOptions, BuildStart } from '../../insight/history/build-record.ts';
+import { openHistory, type RunningBuild } from '../../insight/history/history-store.ts';
 import { buildRecorder } from '../../insight/history/recorder.ts';
 import type { Engine } from './engine.ts';
 import type { BuildRequest, BuildResult, CacheRequest } from './request.ts';
+
+/** Builds that take longer are listed while they run, in milliseconds. */
+const LISTED_AFTER = 1000;
 
 /**
  * Runs a build and keeps what happened in the history of its root. That the history cannot be written is no reason for a
@@ -22,40 +25,40 @@ export async function recordBuild(
 ): Promise<BuildResult> {
   const startedAt = engine.now();
   const recorder = buildRecorder(startedAt);
-  const history = openHistory(engine.database);
-  const running = history.begin(startOf(request, Number(startedAt / 1_000_000n)));
-  const finish = (how: { readonly error: unknown } | { readonly result: BuildResult }) => {
+  let running: RunningBuild | undefined;
+  const begin = () => {
+    running ??= openHistory(engine.database).begin(startOf(request, Number(startedAt / 1_000_000n)));
+    return running;
+  };
+  // A long build is listed while it runs; of a short one the end is enough, which is one write less.
+  const timer = setTimeout(() => guarded(begin), LISTED_AFTER).unref();
+  const finish = (status: BuildEnd['status'], rest: Partial<BuildEnd>) => {
     const { steps, logs, counts, dockerfile, parts } = recorder.record();
     const duration = Number((engine.now() - startedAt) / 1000n) / 1000;
     engine.database.transaction(() => {
-      const keys = sqliteKeyStore(engine.database);
-      for (const [digest, list] of parts) keys.saveParts(digest, list);
-      const end = {
-        duration,
-        counts,
-        ...(dockerfile === undefined ? {} : { dockerfileText: history.saveText(dockerfile) }),
-      };
-      if ('result' in how) running.finish({ status: 'done', ...end, response: how.result.response }, steps, logs);
-      else if (signal.aborted) running.finish({ status: 'cancelled', ...end }, steps, logs);
-      else running.finish({ status: 'failed', ...end, error: textOf(how.error) }, steps, logs);
+      const { saveParts } = sqliteKeyStore(engine.database);
+      for (const [digest, list] of parts) saveParts(digest, list);
+      const text = dockerfile && openHistory(engine.database).saveText(dockerfile);
+      const end = { ...rest, status, duration, counts, ...(text === undefined ? {} : { dockerfileText: text }) };
+      begin().finish(end, steps, logs);
     });
   };
-  const recorded: EventSink = event => {
-    recorder.sink(event);
-    emit(event);
-  };
-  let result: BuildResult;
   try {
-    result = await run(recorded);
+    const result = await run(event => {
+      recorder.sink(event);
+      emit(event);
+    });
+    guarded(() => finish('done', { response: result.response }));
+    return result;
   } catch (error) {
-    guarded(() => finish({ error }));
+    guarded(() => (signal.aborted ? finish('cancelled', {}) : finish('failed', { error: textOf(error) })));
     throw error;
+  } finally {
+    clearTimeout(timer);
   }
-  guarded(() => finish({ result }));
-  return result;
 }
 
-function guarded(write: () => void): void {
+function guarded(write: () => unknown): void {
   try {
     write();
   } catch (error) {

@@ -184,7 +184,7 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
       }
       const isLocal = isDirectory(now.steps[target], reader.parts);
       files = fileChanges(reader.parts(was) ?? [], reader.parts(content) ?? [], {
-        onlyCommon: isText || keysOf(after, input).selector !== keysOf(before, oldInput).selector,
+        onlyCommon: selectsOthers(instruction) || keysOf(after, input).selector !== keysOf(before, oldInput).selector,
         ...(isLocal && reader.sameContent ? { sameContent: reader.sameContent } : {}),
       });
       if (isLocal && isDirectory(past.steps[source], reader.parts)) {
@@ -237,6 +237,12 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
   }
 
   return { ...builds, counterpart: lineage.counterpart, difference, causes };
+}
+
+/** Whether an instruction leaves out other files than before; which paths it names is in the selector. */
+function selectsOthers(instruction: InstructionPair | undefined): boolean {
+  const flags = (text = '') => [...text.matchAll(/--(?:exclude|parents)\S*/g)].join(' ');
+  return flags(instruction?.now.full) !== flags(instruction?.past.full);
 }
 
 function unique(causes: readonly Cause[]): Cause[] {

@@ -41,7 +41,7 @@ export interface StepLog {
 }
 
 /** A build that is being recorded. */
-interface RunningBuild {
+export interface RunningBuild {
   readonly number: number;
   /** Writes down how it ended. `logs` are the ends of what its steps printed. */
   finish(end: BuildEnd, steps: readonly StepRecord[], logs: readonly StepLog[]): void;
