@@ -115,10 +115,10 @@ function compileTest(text: string): (path: string) => boolean {
     }
   }
   // An expression that RE2 rejects fails when a path is tried, not before.
-  let expression: RegExp | undefined;
+  let test: ((path: string) => boolean) | undefined;
   return path => {
-    expression ??= compileRe2(expressionOf(text));
-    return expression.test(path);
+    test ??= compileRe2(expressionOf(text));
+    return test(path);
   };
 }
 

@@ -1,9 +1,18 @@
+import { compileLinearMatch, type ExpressionNode } from './linear-match.ts';
 import { PatternSyntaxError } from './path-match.ts';
 
 /** First and last code point, inclusive. */
 type Range = readonly [number, number];
 
 const MAX_CODE_POINT = 0x10ffff;
+/** Repetitions that the engine of the language may try one inside the other: its time grows with their power. */
+const MOST_REPEATS = 2;
+const PLACES: ReadonlyMap<string, 'start' | 'end' | 'boundary' | 'noBoundary'> = new Map([
+  ['^', 'start'],
+  ['$', 'end'],
+  ['\\b', 'boundary'],
+  ['\\B', 'noBoundary'],
+]);
 const POSIX: ReadonlyMap<string, readonly Range[]> = new Map<string, readonly Range[]>([
   ['alnum', [range('0', '9'), range('A', 'Z'), range('a', 'z')]],
   ['alpha', [range('A', 'Z'), range('a', 'z')]],
@@ -36,56 +45,87 @@ const CONTROL: ReadonlyMap<string, number> = new Map([
 
 /**
  * Compiles the part of RE2's syntax that translated ignore patterns can hold (literals, `.`, `^`, `$`, groups, `*`, `?`,
- * classes, escapes; https://github.com/google/re2/wiki/Syntax) to a RegExp of the same meaning. Braces are always escaped in
- * them, so there is no `\x{…}` and no `\p{…}`.
+ * classes, escapes; https://github.com/google/re2/wiki/Syntax). Braces are always escaped in them, so there is no `\x{…}` and
+ * no `\p{…}`. The expression must be anchored at both ends. The result takes time in proportion to what it is given, as RE2
+ * does.
  *
  * Throws PatternSyntaxError where RE2 rejects the text.
  */
-export function compileRe2(text: string): RegExp {
+export function compileRe2(text: string): (given: string) => boolean {
   const chars = Array.from(text);
   const fail = (): never => {
     throw new PatternSyntaxError(text);
   };
   let at = 0;
   let out = '';
+  let repeats = 0;
+  const groups: ExpressionNode[][] = [[]];
   while (at < chars.length) {
     const char = chars[at] ?? '';
     if (char === '\\') {
-      out += escapeSequence();
+      for (const atom of escapeSequence()) add(atom);
     } else if (char === '[') {
       at++;
-      out += charClass();
+      add(charClass());
     } else {
       at++;
-      if (char === '.') out += '[^\\n]';
-      else if ('^$()*?'.includes(char)) out += char === '(' ? '(?:' : char;
-      else out += literal(codePoint(char));
+      operator(char);
     }
   }
+  let expression: RegExp;
   try {
-    return new RegExp(out, 'u');
+    expression = new RegExp(out, 'u');
   } catch (cause) {
     throw new PatternSyntaxError(text, undefined, { cause });
   }
+  // It tries what it repeats in all combinations.
+  if (repeats <= MOST_REPEATS) return given => expression.test(given);
+  return compileLinearMatch({ kind: 'sequence', nodes: groups[0] ?? [] });
 
-  function escapeSequence(): string {
+  function operator(char: string): void {
+    if (char === '(') {
+      out += '(?:';
+      groups.push([]);
+    } else if (char === ')') {
+      out += char;
+      const nodes = groups.length > 1 ? (groups.pop() ?? []) : [];
+      groups.at(-1)?.push({ kind: 'sequence', nodes });
+    } else if (char === '*' || char === '?') {
+      out += char;
+      if (char === '*') repeats++;
+      const nodes = groups.at(-1);
+      const node = nodes?.pop();
+      if (node) nodes?.push({ kind: char === '*' ? 'many' : 'optional', node });
+    } else if (char === '.') add('[^\\n]');
+    else add(char === '^' || char === '$' ? char : literal(codePoint(char)));
+  }
+
+  /** Adds what stands for one character, or for a place between two. */
+  function add(atom: string): void {
+    out += atom;
+    const kind = PLACES.get(atom);
+    const single = new RegExp(`^${atom}$`, 'u');
+    groups.at(-1)?.push(kind === undefined ? { kind: 'one', test: char => single.test(char) } : { kind });
+  }
+
+  function escapeSequence(): string[] {
     const next = chars[at + 1] ?? '';
     if (next === 'Q') return quoted();
     if (next === 'A' || next === 'z' || next === 'b' || next === 'B') {
       at += 2;
-      return next === 'A' ? '^' : next === 'z' ? '$' : `\\${next}`;
+      return [next === 'A' ? '^' : next === 'z' ? '$' : `\\${next}`];
     }
     const set = setEscape();
-    if (set !== undefined) return `[${set}]`;
-    return literal(charEscape());
+    if (set !== undefined) return [`[${set}]`];
+    return [literal(charEscape())];
   }
 
-  function quoted(): string {
+  function quoted(): string[] {
     let end = at + 2;
     while (end < chars.length && !(chars[end] === '\\' && chars[end + 1] === 'E')) end++;
     const body = chars.slice(at + 2, end);
     at = end + 2;
-    return body.map(char => literal(codePoint(char))).join('');
+    return body.map(char => literal(codePoint(char)));
   }
 
   /** `\d`, `\W`, `\pL` as the inside of a class; undefined if no such escape stands here. */
