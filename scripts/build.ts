@@ -8,6 +8,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { basename, join } from 'node:path';
 import { type BuildOptions, build, transform } from 'esbuild';
 import { builtins } from './builtins.ts';
+import { descriptors } from './descriptors.ts';
 import { licencesOf } from './licences.ts';
 
 const outdir = process.env['OUTDIR'] ?? 'dist';
@@ -49,7 +50,7 @@ async function bundleProgram(): Promise<{
 }> {
   const { outputFiles, metafile } = await build({
     ...options,
-    plugins: [builtins],
+    plugins: [builtins, descriptors],
     splitting: true,
     entryPoints: { main: 'src/entry/cli/main.ts' },
   });
@@ -110,7 +111,8 @@ if (process.argv.includes('--clean')) rmSync(outdir, { recursive: true, force: t
 mkdirSync(outdir, { recursive: true });
 const { pieces, entries, libraries } = await bundleProgram();
 const main = entries.get('src/entry/cli/main.ts') ?? '';
-const files = writePieces(pieces, [main, entries.get('src/entry/cli/run-build.ts') ?? '']);
+const together = ['src/entry/cli/run-build.ts', 'src/engine/ops/exec/exec-op.ts', 'src/engine/ops/file/file-op.ts'];
+const files = writePieces(pieces, [main, ...together.flatMap(entry => entries.get(entry) ?? [])]);
 const launch = await build({
   ...options,
   entryPoints: { outcrop: 'src/entry/cli/launch.ts' },
@@ -119,7 +121,7 @@ const launch = await build({
 // Not split: a thread starts with one file.
 const worker = await build({
   ...options,
-  plugins: [builtins],
+  plugins: [builtins, descriptors],
   entryPoints: { worker: 'src/store/content/worker.ts' },
 });
 for (const { path, text } of [...launch.outputFiles, ...worker.outputFiles]) write(basename(path), text);

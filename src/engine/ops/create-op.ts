@@ -8,9 +8,7 @@ import { sourceProgress } from '../source/source-progress.ts';
 import { runBuildOp } from './build-op.ts';
 import { contentKey } from './content-key.ts';
 import { checkEntitlements } from './entitlements.ts';
-import { runExecOp } from './exec/exec-op.ts';
 import { execKey } from './exec-key.ts';
-import { runFileOp } from './file/file-op.ts';
 import { fileKey } from './file-key.ts';
 import { runDiffOp, runMergeOp, runPassthroughOp } from './merge-diff.ts';
 import { buildKey, diffKey, mergeKey, passthroughKey } from './merge-diff-build-key.ts';
@@ -41,12 +39,16 @@ export function createOp(vertex: OpVertex, context: OpContext): Op<Ref> {
       checkEntitlements(op.value, context.entitlements);
       const platform = platformOf(vertex.op, context);
       const resources: LinuxResources | undefined = vertex.metadata?.linuxResources;
-      return keyed(execKey(op.value, inputs, platform), context, (refs, signal) =>
-        runExecOp({ op: op.value, platform, resources, vertex: vertex.digest }, refs, context, signal),
-      );
+      return keyed(execKey(op.value, inputs, platform), context, async (refs, signal) => {
+        const { runExecOp } = await import('./exec/exec-op.ts');
+        return runExecOp({ op: op.value, platform, resources, vertex: vertex.digest }, refs, context, signal);
+      });
     }
     case 'file':
-      return keyed(fileKey(op.value, inputs), context, (refs, signal) => runFileOp(op.value, refs, layers, signal));
+      return keyed(fileKey(op.value, inputs), context, async (refs, signal) => {
+        const { runFileOp } = await import('./file/file-op.ts');
+        return runFileOp(op.value, refs, layers, signal);
+      });
     case 'merge':
       return light(mergeKey(op.value), context, (refs, signal) => runMergeOp(op.value, refs, layers, signal));
     case 'diff':

@@ -12,7 +12,7 @@ import type { Timestamp } from '../../engine/status/event.ts';
 import { type BuildkitdConfig, DEFAULT_REGISTRY_HOST, loadBuildkitdConfig } from '../../host/config/buildkitd-toml.ts';
 import { credentialsFor, loadDockerConfig } from '../../host/config/docker-config.ts';
 import { outcropRoot, runtimeDirectory } from '../../host/config/paths.ts';
-import { createRuntime, type Runtime, type RuntimeOptions } from '../../host/runtime/runtime.ts';
+import type { Runtime, RuntimeOptions } from '../../host/runtime/runtime.ts';
 import { type ContentStore, openContentStore } from '../../store/content/content-store.ts';
 import { type ImageStore, openImageStore } from '../../store/content/images.ts';
 import { type Database, openDatabase } from '../../store/database.ts';
@@ -21,6 +21,7 @@ import { type LayerStore, openLayerStore } from '../../store/snapshot/layer-stor
 import type { Platform } from '../../wire/oci/descriptor.ts';
 import { hostPlatform, normalizePlatform } from '../../wire/oci/platform.ts';
 import { createRegistryClient, type RegistryClient, type RegistryOptions } from '../../wire/registry/client.ts';
+import { lazyRuntime } from './lazy-runtime.ts';
 import { resolveBuildOp } from './solver-graph.ts';
 
 export interface EngineOptions {
@@ -91,7 +92,7 @@ export async function openEngine(options: EngineOptions, signal: AbortSignal): P
     trusting.set(host, known);
     return known;
   };
-  const runtime = stack.use(createRuntime({ ...options.runtime, stateDir: runtimeDirectory() }));
+  const runtime = stack.use(lazyRuntime({ ...options.runtime, stateDir: runtimeDirectory() }));
   const solver = createSolver<Ref>({
     resolveOp: resolveBuildOp,
     cache: { id: 'local', keys: sqliteKeyStore(database), results: snapshotResults(layers) },
