@@ -120,6 +120,15 @@ interface UnusableResult {
   readonly reason: string;
 }
 
+/** A cache mount as a step finds it, before it runs. */
+export interface CacheMountEvent {
+  readonly kind: 'cache-mount';
+  readonly vertex: string;
+  readonly id: string;
+  readonly target: string;
+  readonly isEmpty: boolean;
+}
+
 /** A vertex that an instruction of the Dockerfile became. */
 interface PlannedStep {
   readonly digest: string;
@@ -139,7 +148,15 @@ export interface PlanEvent {
   readonly platforms: readonly { readonly id: string; readonly steps: readonly PlannedStep[] }[];
 }
 
-export type BuildEvent = VertexEvent | StatusEvent | LogEvent | WarningEvent | KeyEvent | OutcomeEvent | PlanEvent;
+export type BuildEvent =
+  | VertexEvent
+  | StatusEvent
+  | LogEvent
+  | WarningEvent
+  | KeyEvent
+  | OutcomeEvent
+  | PlanEvent
+  | CacheMountEvent;
 
 /** Takes events in the order in which they happened. */
 export type EventSink = (event: BuildEvent) => void;

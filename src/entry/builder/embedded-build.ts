@@ -19,6 +19,7 @@ import { shown } from './embedded-host.ts';
 import { openEmbeddedSession } from './embedded-session.ts';
 import type { Engine } from './engine.ts';
 import { BuildRequestError, frontendRequest } from './frontend-options.ts';
+import { checkNoCacheStages } from './no-cache-stages.ts';
 import type { BuildRequest, BuildResult } from './request.ts';
 import { solverEdge } from './solver-graph.ts';
 import { newerFrontendEvent, warningEvent } from './warning-event.ts';
@@ -104,6 +105,7 @@ async function attemptBuild(
     const plan = await planDockerfile(host, frontend.options, signal, (warning, dockerfile) =>
       placed(warningEvent(warning, { dockerfile })),
     );
+    checkNoCacheStages(request, plan.dockerfile.data);
     notePositions(plan, positions);
     placed(planEvent(plan));
     const newer = newerFrontendEvent(plan);

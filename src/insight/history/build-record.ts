@@ -109,6 +109,8 @@ export interface StepRecord {
   /** Digests of its cache maps, in the order in which the op gave them. */
   readonly definitions: readonly string[];
   readonly keys: readonly (InputKeys | null)[];
+  /** The cache mounts of a step that ran, as it found them. */
+  readonly cacheMounts?: readonly { readonly id: string; readonly target: string; readonly isEmpty: boolean }[];
   /** Bytes of output; the end of it is kept. */
   readonly logBytes?: number;
 }

@@ -1,6 +1,7 @@
 /** Makes the record of a build out of its events. */
 import type {
   BuildEvent,
+  CacheMountEvent,
   EventSink,
   KeyEvent,
   KeyPart,
@@ -37,6 +38,7 @@ interface Draft {
   readonly definitions: string[];
   readonly keys: InputKeys[];
   outcome: OutcomeEvent | undefined;
+  readonly cacheMounts: CacheMountEvent[];
   readonly log: LogTail;
 }
 
@@ -62,6 +64,7 @@ export function buildRecorder(startedAt: Timestamp): BuildRecorder {
         definitions: [],
         keys: [],
         outcome: undefined,
+        cacheMounts: [],
         log: { chunks: [], kept: 0, total: 0 },
       };
       drafts.set(digest, draft);
@@ -100,6 +103,9 @@ export function buildRecorder(startedAt: Timestamp): BuildRecorder {
           return;
         case 'log':
           return addLog(draftOf(event.vertex).log, event.data);
+        case 'cache-mount':
+          draftOf(event.vertex).cacheMounts.push(event);
+          return;
         case 'plan':
           plan = event;
           return;
@@ -155,7 +161,7 @@ function placesOf(plan: PlanEvent | undefined): Map<string, StepPlace[]> {
 }
 
 function stepOf(
-  { vertex, intervals, definitions, keys, outcome, log }: Draft,
+  { vertex, intervals, definitions, keys, outcome, cacheMounts, log }: Draft,
   numbers: ReadonlyMap<string, number>,
   places: readonly StepPlace[],
   startedAt: Timestamp,
@@ -179,6 +185,9 @@ function stepOf(
     ...(first === undefined ? {} : { start: milliseconds(first - startedAt), duration: durationOf(intervals) }),
     definitions,
     keys: Array.from(keys, key => key ?? null),
+    ...(cacheMounts.length === 0
+      ? {}
+      : { cacheMounts: cacheMounts.map(({ id, target, isEmpty }) => ({ id, target, isEmpty })) }),
     ...(log.total === 0 ? {} : { logBytes: log.total }),
   };
 }

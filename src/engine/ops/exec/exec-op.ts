@@ -1,4 +1,5 @@
 /** Runs exec ops: RUN. */
+import { opendirSync } from 'node:fs';
 import { stepEnvironment } from '../../../host/runtime/environment.ts';
 import { ExitError } from '../../../host/runtime/exit-error.ts';
 import type { NetworkMode, StepMeta, StepResources } from '../../../host/runtime/step.ts';
@@ -7,6 +8,7 @@ import {
   type ExecOp,
   type LinuxResources,
   type Meta,
+  MountType,
   NetMode,
   SecurityMode,
 } from '../../../wire/proto/gen/pb/ops_pb.ts';
@@ -43,7 +45,9 @@ export async function runExecOp(
   const { meta } = op;
   if (!meta) throw new InvalidOpError('invalid exec op with no meta');
   await using cleanup = new AsyncDisposableStack();
-  const { rootfs, readonlyRootFs, mounts, outputs } = await prepareStepMounts(op, inputs, context, cleanup, signal);
+  const prepared = await prepareStepMounts(op, inputs, context, cleanup, signal);
+  const { rootfs, readonlyRootFs, mounts, outputs } = prepared;
+  tellCaches(op, prepared.places, vertex, context);
   const env = stepEnvironment({
     env: meta.env,
     secrets: await secretVariables(op, context, signal),
@@ -147,5 +151,23 @@ function networkOf(mode: NetMode): NetworkMode {
       return 'none';
     default:
       return 'default';
+  }
+}
+
+/** Says of each cache mount whether it holds anything: what is in it is no part of the key, and may change the result. */
+function tellCaches(op: ExecOp, places: readonly (string | undefined)[], vertex: string, { emit }: OpContext): void {
+  for (const [index, { mountType, dest, cacheOpt }] of op.mounts.entries()) {
+    const place = places[index];
+    if (mountType !== MountType.CACHE || place === undefined) continue;
+    emit({ kind: 'cache-mount', vertex, id: cacheOpt?.ID ?? '', target: dest, isEmpty: isEmptyDirectory(place) });
+  }
+}
+
+function isEmptyDirectory(path: string): boolean {
+  const directory = opendirSync(path);
+  try {
+    return directory.readSync() === null;
+  } finally {
+    directory.closeSync();
   }
 }
