@@ -112,12 +112,27 @@ export interface OutcomeEvent {
   readonly forced?: true;
   /** Results that were found for it but could not be used. */
   readonly unusable?: readonly UnusableResult[];
+  /** Imported caches that know the step, and whether they hold a result for it or only its key. */
+  readonly known?: readonly { readonly cache: string; readonly what: 'result' | 'key' }[];
 }
 
 /** A result that was found and could not be loaded, and why. */
 interface UnusableResult {
   readonly cache: string;
   readonly reason: string;
+}
+
+/** A source of `--cache-from` was read, or could not be. */
+export interface CacheSourceEvent {
+  readonly kind: 'cache-source';
+  /** The identity that outcomes name. */
+  readonly id: string;
+  readonly error?: string;
+  /** It lies in the config of an image, which holds the layers of the image only. */
+  readonly isInline?: boolean;
+  /** Records in it, and when the newest result was made. */
+  readonly records?: number;
+  readonly newest?: Timestamp;
 }
 
 /** A cache mount as a step finds it, before it runs. */
@@ -156,7 +171,8 @@ export type BuildEvent =
   | KeyEvent
   | OutcomeEvent
   | PlanEvent
-  | CacheMountEvent;
+  | CacheMountEvent
+  | CacheSourceEvent;
 
 /** Takes events in the order in which they happened. */
 export type EventSink = (event: BuildEvent) => void;

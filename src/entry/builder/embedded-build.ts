@@ -1,4 +1,5 @@
 import { type BuildCaches, openBuildCaches } from '../../engine/cache/remote/build-caches.ts';
+import type { RemoteImport } from '../../engine/cache/remote/import.ts';
 import { retryWithoutLostLayers } from '../../engine/cache/remote/lost-layer.ts';
 import { dockerEngine } from '../../engine/exporter/docker-engine.ts';
 import { createExportProgress } from '../../engine/exporter/export-progress.ts';
@@ -22,6 +23,7 @@ import { BuildRequestError, frontendRequest } from './frontend-options.ts';
 import { checkNoCacheStages } from './no-cache-stages.ts';
 import type { BuildRequest, BuildResult } from './request.ts';
 import { solverEdge } from './solver-graph.ts';
+import { tellImports } from './tell-imports.ts';
 import { newerFrontendEvent, warningEvent } from './warning-event.ts';
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -52,10 +54,12 @@ async function attemptBuild(
   };
   const positions = new Map<string, number>();
   let provenance: ProvenanceRecorder | undefined;
+  let imports: readonly RemoteImport[] = [];
+  const told = tellImports(emit, () => imports);
   const placed: EventSink = event => {
     const position = event.kind === 'vertex' ? positions.get(event.digest) : undefined;
     provenance?.note(event);
-    emit(position === undefined || event.kind !== 'vertex' ? event : { ...event, position });
+    told(position === undefined || event.kind !== 'vertex' ? event : { ...event, position });
   };
   try {
     await using stack = new AsyncDisposableStack();
@@ -102,6 +106,7 @@ async function attemptBuild(
         signal,
       ),
     );
+    imports = caches.imports;
     const plan = await planDockerfile(host, frontend.options, signal, (warning, dockerfile) =>
       placed(warningEvent(warning, { dockerfile })),
     );

@@ -33,13 +33,20 @@ export async function recordBuild(
   // A long build is listed while it runs; of a short one the end is enough, which is one write less.
   const timer = setTimeout(() => guarded(begin), LISTED_AFTER).unref();
   const finish = (status: BuildEnd['status'], rest: Partial<BuildEnd>) => {
-    const { steps, logs, counts, dockerfile, parts } = recorder.record();
+    const { steps, logs, counts, dockerfile, sources, parts } = recorder.record();
     const duration = Number((engine.now() - startedAt) / 1000n) / 1000;
     engine.database.transaction(() => {
       const { saveParts } = sqliteKeyStore(engine.database);
       for (const [digest, list] of parts) saveParts(digest, list);
       const text = dockerfile && openHistory(engine.database).saveText(dockerfile);
-      const end = { ...rest, status, duration, counts, ...(text === undefined ? {} : { dockerfileText: text }) };
+      const end = {
+        ...rest,
+        status,
+        duration,
+        counts,
+        ...(text === undefined ? {} : { dockerfileText: text }),
+        ...some('sources', sources),
+      };
       begin().finish(end, steps, logs);
     });
   };

@@ -58,6 +58,7 @@ export interface BuildSummary extends BuildStart {
   readonly response?: Readonly<Record<string, string>>;
   /** The digest of the text of the Dockerfile, once it was read. */
   readonly dockerfileText?: string;
+  readonly sources?: readonly CacheSource[];
 }
 
 /** Where a step stands in the Dockerfile. */
@@ -99,6 +100,8 @@ export interface StepRecord {
   /** Nothing was looked up (`--no-cache`). */
   readonly forced?: true;
   readonly unusable?: readonly { readonly cache: string; readonly reason: string }[];
+  /** Imported caches that know the step though it ran: with a result, or only by its key. */
+  readonly known?: readonly { readonly cache: string; readonly what: 'result' | 'key' }[];
   /** Shown as cached. */
   readonly cached?: true;
   readonly error?: string;
@@ -115,6 +118,16 @@ export interface StepRecord {
   readonly logBytes?: number;
 }
 
+/** A source of `--cache-from` as the build found it. */
+export interface CacheSource {
+  readonly id: string;
+  readonly error?: string;
+  readonly isInline?: true;
+  readonly records?: number;
+  /** When its newest result was made; milliseconds since the epoch. */
+  readonly newest?: number;
+}
+
 /** How a build ended. */
 export interface BuildEnd {
   readonly status: 'done' | 'failed' | 'cancelled';
@@ -123,4 +136,5 @@ export interface BuildEnd {
   readonly response?: Readonly<Record<string, string>>;
   readonly counts: StepCounts;
   readonly dockerfileText?: string;
+  readonly sources?: readonly CacheSource[];
 }

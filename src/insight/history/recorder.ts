@@ -11,7 +11,7 @@ import type {
   VertexEvent,
 } from '../../engine/status/event.ts';
 import { digestOf } from '../../wire/oci/digest.ts';
-import type { BuildEnd, InputKeys, StepCounts, StepPlace, StepRecord } from './build-record.ts';
+import type { BuildEnd, CacheSource, InputKeys, StepCounts, StepPlace, StepRecord } from './build-record.ts';
 import type { StepLog } from './history-store.ts';
 
 /** As many bytes of each step's output are kept, from its end. */
@@ -23,6 +23,7 @@ interface RecordedBuild {
   readonly logs: readonly StepLog[];
   readonly counts: BuildEnd['counts'];
   readonly dockerfile: Uint8Array | undefined;
+  readonly sources: readonly CacheSource[];
   /** Named parts by the digest that they are behind. */
   readonly parts: ReadonlyMap<string, () => readonly KeyPart[]>;
 }
@@ -53,6 +54,7 @@ interface LogTail {
 export function buildRecorder(startedAt: Timestamp): BuildRecorder {
   const drafts = new Map<string, Draft>();
   const parts = new Map<string, () => readonly KeyPart[]>();
+  const sources = new Map<string, CacheSource>();
   let plan: PlanEvent | undefined;
 
   function draftOf(digest: string): Draft {
@@ -103,6 +105,17 @@ export function buildRecorder(startedAt: Timestamp): BuildRecorder {
           return;
         case 'log':
           return addLog(draftOf(event.vertex).log, event.data);
+        case 'cache-source': {
+          const { id, error, isInline, records, newest } = event;
+          sources.set(id, {
+            id,
+            ...(error === undefined ? {} : { error }),
+            ...(isInline ? { isInline } : {}),
+            ...(records === undefined ? {} : { records }),
+            ...(newest === undefined ? {} : { newest: Number(newest / 1_000_000n) }),
+          });
+          return;
+        }
         case 'cache-mount':
           draftOf(event.vertex).cacheMounts.push(event);
           return;
@@ -120,7 +133,14 @@ export function buildRecorder(startedAt: Timestamp): BuildRecorder {
       const logs = [...drafts.values()].flatMap(({ log }, step) =>
         log.total === 0 ? [] : [{ step, data: tailOf(log) }],
       );
-      return { steps, logs, counts: countSteps(steps), dockerfile: plan?.dockerfile.data, parts };
+      return {
+        steps,
+        logs,
+        counts: countSteps(steps),
+        dockerfile: plan?.dockerfile.data,
+        sources: [...sources.values()],
+        parts,
+      };
     },
   };
 }
@@ -179,6 +199,7 @@ function stepOf(
     ...(outcome?.createdAt === undefined ? {} : { createdAt: Number(outcome.createdAt / 1_000_000n) }),
     ...(mergedInto === undefined ? {} : { mergedInto }),
     ...(outcome?.forced === undefined ? {} : { forced: outcome.forced }),
+    ...(outcome?.known === undefined ? {} : { known: outcome.known }),
     ...(outcome?.unusable === undefined ? {} : { unusable: outcome.unusable }),
     ...(vertex.cached ? { cached: true } : {}),
     ...(vertex.error === undefined ? {} : { error: vertex.error }),

@@ -94,11 +94,20 @@ function openImport(
       if (inputs.length === 0 || known.get(digest) === 'result') continue;
       known.set(digest, results.length > 0 ? 'result' : 'key');
     }
+    const [newest] = records
+      .flatMap(({ results }) => results.map(({ createdAt }) => createdAt))
+      .sort((a, b) => Number(b - a));
+    const time = newest === undefined || newest === 0n ? {} : { newest };
+    deps.emit({ kind: 'cache-source', id, records: records.length, isInline: read.isInline, ...time });
     const cache = importedCache({ id, records, result: layers.result, isAvailable: layers.isAvailable });
     imported.set(cache, cache);
     return cache;
   });
-  return { id, cache: reading.catch(() => undefined), knows: digest => known.get(digest) };
+  const cache = reading.catch(error => {
+    deps.emit({ kind: 'cache-source', id, error: error instanceof Error ? error.message : String(error) });
+    return undefined;
+  });
+  return { id, cache, knows: digest => known.get(digest) };
 }
 
 /** Runs work that gives up after a time, with a reason that names the time. */
@@ -143,14 +152,18 @@ async function readRecordsOf(
   deps: CacheImportDeps,
   vertex: CacheVertex,
   signal: AbortSignal,
-): Promise<{ readonly records: readonly CacheRecordNode<CacheLayer>[]; readonly layers: SourceCacheLayers }> {
+): Promise<{
+  readonly records: readonly CacheRecordNode<CacheLayer>[];
+  readonly layers: SourceCacheLayers;
+  readonly isInline: boolean;
+}> {
   if (typeof place === 'string') throw new RemoteCacheError(place);
   const { reader, caches } = await readCaches(place, deps, vertex, signal);
   const descriptors = caches.flatMap(cache => cache.layers);
   const layers = sourceCacheLayers(id, descriptors, reader, deps, vertex.warn, memoryOf(id, place, deps));
   const graph = recordGraph<CacheLayer>();
   for (const { config } of caches) readRecords(graph, config, layers.find);
-  return { records: graph.records(), layers };
+  return { records: graph.records(), layers, isInline: manifest.kind !== 'cache' };
 }
 
 /** Notes where the layers of a source are. A directory of a client is out of reach once its build has ended. */
