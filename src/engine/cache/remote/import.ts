@@ -158,12 +158,12 @@ async function readRecordsOf(
   readonly isInline: boolean;
 }> {
   if (typeof place === 'string') throw new RemoteCacheError(place);
-  const { reader, caches } = await readCaches(place, deps, vertex, signal);
+  const { reader, caches, isInline } = await readCaches(place, deps, vertex, signal);
   const descriptors = caches.flatMap(cache => cache.layers);
   const layers = sourceCacheLayers(id, descriptors, reader, deps, vertex.warn, memoryOf(id, place, deps));
   const graph = recordGraph<CacheLayer>();
   for (const { config } of caches) readRecords(graph, config, layers.find);
-  return { records: graph.records(), layers, isInline: manifest.kind !== 'cache' };
+  return { records: graph.records(), layers, isInline };
 }
 
 /** Notes where the layers of a source are. A directory of a client is out of reach once its build has ended. */
@@ -186,16 +186,17 @@ async function readCaches(
   deps: CacheImportDeps,
   vertex: CacheVertex,
   signal: AbortSignal,
-): Promise<{ readonly reader: LayerReader; readonly caches: readonly SourceCache[] }> {
+): Promise<{ readonly reader: LayerReader; readonly caches: readonly SourceCache[]; readonly isInline: boolean }> {
   if (place.type === 's3' || place.type === 'gha') {
     const reader = objectsOf(place, deps);
-    return { reader, caches: documentCaches(await reader.documents(signal)) };
+    return { reader, caches: documentCaches(await reader.documents(signal)), isInline: false };
   }
   const reader = readerOf(place, deps);
   const root = await resolve(reader, place, signal);
   const showType = (mediaType: string) =>
     vertex.step(`inferred cache manifest type: ${mediaType}`, async () => undefined);
-  return { reader, caches: (await readSource(reader, root, showType, signal)).caches };
+  const { caches, manifest } = await readSource(reader, root, showType, signal);
+  return { reader, caches, isInline: manifest.kind !== 'cache' };
 }
 
 async function resolve(reader: ContentReader, place: ContentPlace, signal: AbortSignal): Promise<Descriptor> {
