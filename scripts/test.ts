@@ -18,4 +18,4 @@ if (chosen.length === 0) {
   run('knip', []);
 }
 const files = chosen.length > 0 ? chosen : globSync(['src/**/*.test.ts', 'test/**/*.test.ts']).sort();
-run(process.execPath, ['--test', '--test-timeout=300000', ...files]);
+run(process.execPath, ['--test', '--test-timeout=900000', ...files]);
