@@ -131,7 +131,7 @@ async function layerRecords(
       lastUsedAt: lastUses.get(layer.id) ?? layer.lastUsedAt,
       mutable: false,
       shared: layer.diffID !== undefined && images.diffIds.has(layer.diffID),
-      parents: layer.parents,
+      parents: layer.blobOf === undefined ? layer.parents : [...layer.parents, layer.blobOf],
     };
   });
 }

@@ -29,6 +29,7 @@ const NO_LAYERS: SnapshotStore = {
   view: never,
   contents: never,
   diff: async (lower, upper) => upper.slice(lower.length),
+  stack: async ids => ids,
 };
 
 function contextOf(overrides: Partial<OpContext> = {}): OpContext {

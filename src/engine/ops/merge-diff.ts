@@ -2,7 +2,7 @@
 import type { DiffOp, MergeOp, PassthroughOp } from '../../wire/proto/gen/pb/ops_pb.ts';
 import type { SnapshotStore } from './op-context.ts';
 import { InvalidOpError } from './op-key.ts';
-import { type Ref, scratch, snapshotRef } from './ref.ts';
+import { type LayerID, type Ref, scratch, snapshotRef } from './ref.ts';
 import { materialize } from './ref-contents.ts';
 
 /** The inputs on top of each other, the first at the bottom. */
@@ -15,7 +15,9 @@ export async function runMergeOp(
   const refs = await Promise.all(
     op.inputs.map(({ input }) => materialize(inputAt(inputs, Number(input)), layers, signal)),
   );
-  return [snapshotRef(refs.flatMap(ref => ref.layers))];
+  const all: LayerID[] = [];
+  for (const ref of refs) all.push(...(await layers.stack(ref.layers, all, signal)));
+  return [snapshotRef(all)];
 }
 
 /** What turns the lower side into the upper one. */

@@ -40,6 +40,8 @@ export interface SnapshotStore {
   contents(layers: readonly LayerID[], signal: AbortSignal): Promise<ContentChecksums>;
   /** The layers that turn `lower` into `upper`. A prefix needs no work; anything else makes one layer. */
   diff(lower: readonly LayerID[], upper: readonly LayerID[], signal: AbortSignal): Promise<readonly LayerID[]>;
+  /** The same layers for use on others than they were made on. */
+  stack(ids: readonly LayerID[], below: readonly LayerID[], signal: AbortSignal): Promise<readonly LayerID[]>;
 }
 
 /** A source op, as the resolver is asked for it. */

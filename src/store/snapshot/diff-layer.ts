@@ -4,13 +4,16 @@ import { type BytePath, systemPath } from '../../wire/fsutil/byte-path.ts';
 import { errorCode, explainWriteError } from '../content/store-error.ts';
 import type { TaskContext } from '../content/task.ts';
 import { copyFile, copyMetadata } from './copy-up.ts';
-import { type ChangedDirectory, type LayerChange, treeChanges } from './layer-changes.ts';
-import { FileKind, isDirectory, kindOf, type OverlayStack } from './overlay-stack.ts';
+import { type ChangedDirectory, type LayerChange, layerChanges, treeChanges } from './layer-changes.ts';
+import { FileKind, findPathInStack, isDirectory, kindOf, type OverlayStack } from './overlay-stack.ts';
 
 /** Two trees whose difference is to be a layer. */
 export interface DiffLayerInput {
   readonly lower: OverlayStack;
-  readonly upper: OverlayStack;
+  /** A tree, or the directory of a layer that was made on the lower one. */
+  readonly upper: OverlayStack | BytePath;
+  /** What the layer is to be on, if not on the lower tree: what is not there need not be removed. */
+  readonly below?: OverlayStack;
   /** An empty directory. */
   readonly target: BytePath;
 }
@@ -20,7 +23,7 @@ export interface DiffLayerInput {
  * can: layers never change. Returns whether the layer hides anything. Throws `SystemError` and errors of `node:fs`.
  */
 export function diffLayer(input: DiffLayerInput, context: TaskContext): { readonly hides: boolean } {
-  const { target } = input;
+  const { below, target } = input;
   const directories = new Map<BytePath, ChangedDirectory>();
   let hides = false;
 
@@ -38,6 +41,8 @@ export function diffLayer(input: DiffLayerInput, context: TaskContext): { readon
 
   const apply = (change: LayerChange): void => {
     if (change.kind === 'unmodified') return;
+    // Overlay would list what hides nothing.
+    if (change.kind === 'delete' && below !== undefined && !findPathInStack(below, change.path)) return;
     if (change.kind !== 'delete' && kindOf(change.status) === FileKind.socket) return;
     makeParents(change.parent);
     const path = `${target}/${change.path}`;
@@ -52,7 +57,8 @@ export function diffLayer(input: DiffLayerInput, context: TaskContext): { readon
   };
 
   try {
-    for (const change of treeChanges(input.lower, input.upper)) {
+    const { lower, upper } = input;
+    for (const change of typeof upper === 'string' ? layerChanges(upper, lower) : treeChanges(lower, upper)) {
       context.throwIfAborted();
       apply(change);
     }

@@ -52,6 +52,8 @@ const SMALL = { bytes: 1 << 20, pieces: 400 };
 /** Annotation of a layer whose times were clamped. */
 const REWRITTEN = 'buildkit/rewritten-timestamp';
 
+type ToBlob = (id: LayerID, options: LayerBlobOptions, signal: AbortSignal) => Promise<LayerBlob>;
+
 interface Job {
   readonly id: LayerID;
   readonly compression: BlobCompression;
@@ -59,9 +61,7 @@ interface Job {
 }
 
 /** Makes blobs of layers, each once; what was made is remembered. */
-export function layerBlobs(
-  context: LayerBlobsContext,
-): (id: LayerID, options: LayerBlobOptions, signal: AbortSignal) => Promise<LayerBlob> {
+export function layerBlobs(context: LayerBlobsContext): ToBlob {
   const { content, directories, pool, queue, records } = context;
 
   /** Keyed by text, so that equal jobs are one. */
@@ -131,9 +131,15 @@ export function layerBlobs(
     return { digest: blob.digest, size: blob.size, diffID: blob.diffID };
   };
 
-  return async (id, { compression, family, epoch }, signal) => {
+  const toBlob: ToBlob = async (id, options, signal) => {
+    const { compression, family, epoch } = options;
     const layer = find(id);
-    const { origin, diffID } = layer;
+    const { origin, diffID, blobOf } = layer;
+    if (blobOf !== undefined && records.get(blobOf) !== undefined) {
+      const blob = await toBlob(blobOf, options, signal);
+      if (epoch === undefined && diffID === undefined) records.setDiffID(id, blob.diffID);
+      return blob;
+    }
     const came = origin === undefined ? undefined : layerCompression(origin.mediaType);
     if (origin !== undefined && diffID !== undefined && epoch === undefined) {
       if (!compression.force || came === compression.type) return { descriptor: origin, diffID };
@@ -158,6 +164,7 @@ export function layerBlobs(
       diffID: blob.diffID,
     };
   };
+  return toBlob;
 }
 
 function inlineContext(signal: AbortSignal): TaskContext {

@@ -17,6 +17,8 @@ export interface LayerRecord {
   readonly origin?: Descriptor;
   /** For a layer that is the difference of two trees: the layers of the one that it leads to, bottom first. */
   readonly diffOf?: readonly LayerID[];
+  /** For a layer that was adapted to others below it: the one that its blob is that of. */
+  readonly blobOf?: LayerID;
   /** Whether its files are on the disk. */
   readonly isUnpacked: boolean;
   /** Whether it hides something of the layers below. */
@@ -77,6 +79,7 @@ const STEPS = [
     diff_id TEXT NOT NULL,
     PRIMARY KEY (layer, options)
   ) STRICT, WITHOUT ROWID`,
+  'ALTER TABLE layers ADD COLUMN blob_of TEXT',
 ];
 
 type Row = Readonly<Record<string, unknown>>;
@@ -125,8 +128,8 @@ export function layerRecords(database: Database): LayerRecords {
       return statement('SELECT * FROM layers ORDER BY created_at, id').all().map(recordOf);
     },
     // What a transaction that fails had written is never kept here: a record is read when it is asked for.
-    add({ id, parents, diffID, origin, diffOf, isUnpacked, hides, createdAt, lastUsedAt }) {
-      statement('INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)').run(
+    add({ id, parents, diffID, origin, diffOf, blobOf, isUnpacked, hides, createdAt, lastUsedAt }) {
+      statement('INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)').run(
         id,
         JSON.stringify(parents),
         diffID ?? null,
@@ -136,6 +139,7 @@ export function layerRecords(database: Database): LayerRecords {
         Number(hides),
         String(createdAt),
         lastUsedAt,
+        blobOf ?? null,
       );
     },
     setUnpacked(id, isUnpacked, hides) {
@@ -203,6 +207,7 @@ function recordOf(row: Row): LayerRecord {
     ...(typeof row['diff_id'] === 'string' ? { diffID: digest(row['diff_id']) } : {}),
     ...(typeof row['origin'] === 'string' ? { origin: JSON.parse(row['origin']) as Descriptor } : {}),
     ...(typeof row['diff_of'] === 'string' ? { diffOf: JSON.parse(row['diff_of']) as LayerID[] } : {}),
+    ...(typeof row['blob_of'] === 'string' ? { blobOf: row['blob_of'] } : {}),
     ...(typeof row['size'] === 'number' ? { size: row['size'] } : {}),
   };
 }

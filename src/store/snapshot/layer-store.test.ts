@@ -281,13 +281,52 @@ describe('the layer store', { skip: root ? false : 'needs root to mount' }, () =
       mkdirSync(join(path, 'd'));
       writeFileSync(join(path, 'd/e'), 'e');
     });
-    assert.deepEqual(await layers.diff([base], [base, one], signal), [one]);
+    const [only = ''] = await layers.diff([base], [base, one], signal);
+    assert.deepEqual(await names(layers, [only]), ['c']);
     assert.deepEqual(await layers.diff([base], [base], signal), []);
     const [difference = ''] = await layers.diff([base, one], [base, two], signal);
-    assert.deepEqual(await names(layers, [base, one, difference]), ['b', 'd', 'd/e']);
+    assert.deepEqual(await names(layers, [difference]), ['d', 'd/e']);
+    const below = [base, one];
+    const whole = [...below, ...(await layers.stack([difference], below, signal))];
+    assert.deepEqual(await names(layers, whole), ['b', 'd', 'd/e']);
     const { descriptor } = await layers.toBlob(difference, plain, signal);
     const tar = (await store.content.bytes(descriptor.digest)).toString('latin1');
     assert.deepEqual(tar.match(/(?<=^|\0)(\.wh\.\w+|d\/\w*)(?=\0)/g), ['.wh.a', '.wh.c', 'd/', 'd/e']);
+  });
+
+  it('lets layers be used on others than they were made on', async () => {
+    await using store = open();
+    const { layers } = store;
+    const base = await build(layers, [], path => {
+      mkdirSync(join(path, 'kept'));
+      mkdirSync(join(path, 'renewed'));
+      for (const name of ['kept/a', 'renewed/b', 'same']) writeFileSync(join(path, name), name);
+    });
+    const top = await build(layers, [base], path => {
+      // What is moved there and back leaves copies in the layer; a directory that is made anew hides the old one.
+      chmodSync(join(path, 'kept'), 0o755);
+      renameSync(join(path, 'same'), join(path, 'other'));
+      renameSync(join(path, 'other'), join(path, 'same'));
+      rmSync(join(path, 'renewed'), { recursive: true });
+      mkdirSync(join(path, 'renewed'));
+      writeFileSync(join(path, 'renewed/c'), 'c');
+    });
+    const other = await build(layers, [], path => {
+      mkdirSync(join(path, 'renewed'));
+      for (const name of ['renewed/b', 'renewed/d']) writeFileSync(join(path, name), name);
+    });
+    assert.deepEqual(await layers.stack([base], [other], signal), [base]);
+    assert.deepEqual(await layers.stack([base, top], [], signal), [base, top]);
+    const alone = await layers.stack([top], [], signal);
+    assert.deepEqual(await names(layers, alone), ['renewed', 'renewed/c']);
+    // What is hidden depends on what is there.
+    const moved = await layers.stack(alone, [other], signal);
+    assert.deepEqual(await names(layers, [other, ...moved]), ['renewed', 'renewed/c', 'renewed/d']);
+    assert.deepEqual(await layers.stack([top], [other], signal), moved);
+    const [original, ...blobs] = await Promise.all(
+      [top, ...alone, ...moved].map(async id => (await layers.toBlob(id, plain, signal)).diffID),
+    );
+    assert.deepEqual(blobs, [original, original]);
   });
 
   it('survives removal and crashes', async () => {

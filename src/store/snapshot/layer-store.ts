@@ -33,9 +33,16 @@ export interface LayerStore extends AsyncDisposable {
   contents(layers: readonly LayerID[], signal: AbortSignal): Promise<ContentChecksums>;
   /**
    * The layers that turn `lower` into `upper`: what is left of `upper` if it begins with `lower`, else one layer with the
-   * differences of both trees.
+   * differences of both trees. They are fit to be alone.
    */
   diff(lower: readonly LayerID[], upper: readonly LayerID[], signal: AbortSignal): Promise<readonly LayerID[]>;
+  /**
+   * The same layers for use on others than they were made on: they change and remove what the original ones do, and hide
+   * nothing else. Their blobs are equal. Those of images are returned as they are.
+   *
+   * @param below What they are to be on.
+   */
+  stack(ids: readonly LayerID[], below: readonly LayerID[], signal: AbortSignal): Promise<readonly LayerID[]>;
 
   /**
    * Says where a blob can be fetched from, for as long as this process runs. A cached result may stand on a lazy layer of
@@ -110,9 +117,14 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
       return layer;
     });
 
-  const add = (temporary: TemporaryLayer, about: Pick<LayerRecord, 'parents' | 'hides' | 'diffOf'>): LayerID => {
-    const id = randomBytes(16).toString('hex');
+  const add = (
+    temporary: TemporaryLayer,
+    about: Pick<LayerRecord, 'parents' | 'hides' | 'diffOf' | 'blobOf'>,
+    id = randomBytes(16).toString('hex'),
+  ): LayerID => {
     temporary.publish(id);
+    // Another build may have made the same.
+    if (records.get(id) !== undefined) return id;
     records.add({ id, isUnpacked: true, createdAt: now(), lastUsedAt: milliseconds(), ...about });
     return id;
   };
@@ -136,6 +148,30 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
       overlayXattrs: unprivileged ? 'user.overlay.' : 'trusted.overlay.',
     });
     return checksums;
+  };
+
+  const stack = (ids: readonly LayerID[]): string[] => ids.map(id => toBytePath(directories.path(id))).reverse();
+
+  /** What a step left on the disk also has directories that it did not change, and hides all of those that it made. */
+  const adapt = async (id: LayerID, below: readonly LayerID[], signal: AbortSignal): Promise<LayerID> => {
+    const [layer] = require([records.get(id)?.blobOf ?? id]);
+    if (layer === undefined || layer.origin !== undefined || layer.parents.length === 0) return layer?.id ?? id;
+    const { id: original, parents, diffOf } = layer;
+    if (diffOf === undefined && String(parents) === String(below)) return original;
+    const adapted = createHash('sha256')
+      .update(`${original} on ${below.join(' ')}`)
+      .digest('hex');
+    if (records.get(adapted) !== undefined) return adapted;
+    await unlazy([...new Set([...parents, ...below, original])], signal);
+    await using temporary = directories.temporary();
+    const input = {
+      lower: stack(parents),
+      upper: toBytePath(directories.path(original)),
+      below: stack(below),
+      target: toBytePath(temporary.fs),
+    };
+    const { hides } = await pool().run('diffLayer', input, signal);
+    return add(temporary, { parents: [...below], hides, blobOf: original }, adapted);
   };
 
   const flush = (): void => {
@@ -164,13 +200,18 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
       return contents().open(ids);
     },
     async diff(lower, upper, signal) {
-      if (lower.every((id, index) => upper[index] === id)) return upper.slice(lower.length);
+      if (lower.every((id, index) => upper[index] === id)) return store.stack(upper.slice(lower.length), [], signal);
       await unlazy([...new Set([...lower, ...upper])], signal);
       await using temporary = directories.temporary();
-      const stack = (ids: readonly LayerID[]): string[] => ids.map(id => toBytePath(directories.path(id))).reverse();
       const input = { lower: stack(lower), upper: stack(upper), target: toBytePath(temporary.fs) };
       const { hides } = await pool().run('diffLayer', input, signal);
-      return [add(temporary, { parents: [...lower], hides, diffOf: [...upper] })];
+      const whole = add(temporary, { parents: [...lower], hides, diffOf: [...upper] });
+      return hides ? store.stack([whole], [], signal) : [whole];
+    },
+    async stack(ids, below, signal) {
+      const all = [...below];
+      for (const id of ids) all.push(await adapt(id, all, signal));
+      return all.slice(below.length);
     },
     offer({ descriptor, fetch }) {
       offers.set(descriptor.digest, fetch);
