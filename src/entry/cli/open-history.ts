@@ -2,9 +2,16 @@ import { statSync } from 'node:fs';
 import { openRemovalLog } from '../../engine/cache/removals.ts';
 import { sqliteKeyStore } from '../../engine/cache/sqlite-key-store.ts';
 import { outcropRoot } from '../../host/config/paths.ts';
+import type { CatalogueContext } from '../../insight/explain/catalogue.ts';
 import { contextContentCheck } from '../../insight/explain/content-check.ts';
-import { type BuildExplanation, type ExplainSources, explainBuild } from '../../insight/explain/explain-build.ts';
-import type { BuildSummary } from '../../insight/history/build-record.ts';
+import {
+  type BuildExplanation,
+  type ExplainSources,
+  explainBuild,
+  type StepExplanation,
+} from '../../insight/explain/explain-build.ts';
+import { filesTouched } from '../../insight/explain/touched-files.ts';
+import type { BuildSummary, StepRecord } from '../../insight/history/build-record.ts';
 import { type History, openHistory } from '../../insight/history/history-store.ts';
 import type { Database } from '../../store/database.ts';
 import { UsageError } from './errors.ts';
@@ -16,6 +23,8 @@ export interface OpenHistory extends Disposable {
   readonly sources: ExplainSources;
   /** Explains a build. */
   explain(build: BuildSummary, against?: BuildSummary): BuildExplanation;
+  /** What the catalogue needs to know of it. @param now milliseconds since the epoch */
+  catalogue(explanation: BuildExplanation, now: number): CatalogueContext;
 }
 
 /**
@@ -31,8 +40,41 @@ export function openBuildHistory(root: string = outcropRoot()): OpenHistory | un
     history,
     sources,
     explain: (build, against) => explainBuild(build, withContext(sources, history, build), against),
+    catalogue: (explanation, now) => ({
+      explanation,
+      parts: sources.parts,
+      now,
+      touched: touchedBy(explanation, history, sources),
+    }),
     [Symbol.dispose]: () => images[Symbol.dispose](),
   };
+}
+
+/** The files that were touched between the build before and the newest one, by the steps that read them. */
+function touchedBy(
+  { build, view }: BuildExplanation,
+  history: History,
+  { parts }: ExplainSources,
+): (step: StepExplanation) => readonly string[] {
+  const [newest, before] = history.list({ project: build, limit: 2 });
+  if (newest?.number !== build.number || before === undefined || !isDirectory(build.context)) return () => [];
+  const ended = before.startedAt + (before.duration ?? 0);
+  let touched: readonly string[] | undefined;
+  return ({ record }) => {
+    const input = record.inputs.findIndex(index => isContext(view.steps[index], parts));
+    const { selector = '', content = '' } = record.keys[input] ?? {};
+    const files = parts(content);
+    if (files === undefined) return [];
+    touched ??= filesTouched(build.context, ended, build.startedAt);
+    const read = new Set(files.map(({ name }) => name.replace(/^\//, '')));
+    const isWhole = parts(selector)?.some(({ name }) => name === '/') ?? false;
+    return touched.flatMap(path => (read.has(path) ? [path] : isWhole ? [`${path} (ignored)`] : []));
+  };
+}
+
+function isContext(step: StepRecord | undefined, parts: ExplainSources['parts']): boolean {
+  const own = parts(step?.definitions[0] ?? '') ?? [];
+  return own.some(({ kind, name }) => kind === 'local' && name === 'context');
 }
 
 function explainSources(database: Database, history: History): ExplainSources {

@@ -1,4 +1,3 @@
-import type { CatalogueContext } from '../../insight/explain/catalogue.ts';
 import { didYouMean, UsageError } from './errors.ts';
 import { findBuild, type OpenHistory, openBuildHistory } from './open-history.ts';
 import { matchesStep, stepLabel } from './step-selector.ts';
@@ -21,7 +20,7 @@ export function runWhy(words: readonly string[], flags: WhyFlags, root?: string,
   const { build, stepWord } = readWords(opened, words);
   const against = flags.against === undefined ? undefined : findBuild(opened.history, flags.against);
   const explanation = opened.explain(findBuild(opened.history, build), against);
-  const context: CatalogueContext = { explanation, parts: opened.sources.parts, now };
+  const context = opened.catalogue(explanation, now);
   const steps =
     stepWord === undefined
       ? explanation.steps

@@ -44,7 +44,7 @@ export async function explainOwnBuild(request: WhyRequest, environment: NodeJS.P
   const build = opened?.history.latestOfProcess();
   if (opened === undefined || build === undefined) return 0;
   const explanation = opened.explain(build);
-  const context: CatalogueContext = { explanation, parts: opened.sources.parts, now: Date.now() };
+  const context = opened.catalogue(explanation, Date.now());
   const { steps } = explanation;
   const { file, print, failOn } = request;
   if (print) process.stderr.write(`\n${buildText(context, steps)}`);

@@ -6,7 +6,7 @@ import type { BuildExplanation, StepExplanation } from './explain-build.ts';
 /** A case of the catalogue, as it shows at a step. */
 export interface Surprise {
   /** Stable; the page about it is `docs/surprises/<id>.md`. */
-  readonly id: string;
+  readonly id: SurpriseId;
   /** One line: what is the case here. */
   readonly text: string;
 }
@@ -16,6 +16,8 @@ export interface CatalogueContext {
   readonly parts: (digest: string) => readonly KeyPart[] | undefined;
   /** Milliseconds since the epoch. */
   readonly now: number;
+  /** Files of the context that a cached step reads, or that are ignored, and that were touched since the build before. */
+  readonly touched?: (step: StepExplanation) => readonly string[];
 }
 
 /** The ids that `surprisesAt` gives; those of the other cases are in `docs/surprises/README.md`. */
@@ -28,14 +30,21 @@ export const SURPRISE_IDS = [
   'env-order',
   'hit-then-fail',
   'identical-content',
+  'inline-min',
+  'lazy-forgotten',
+  'mode-min',
+  'mount-id-changed',
   'network-fetch',
   'no-cache-copy',
+  'not-exported',
   'platform-split',
   'pruned',
   'secret-ignored',
   'spelling-miss',
   'stale-import',
 ] as const;
+
+type SurpriseId = (typeof SURPRISE_IDS)[number];
 
 /** A result from the network that is older is worth a word. */
 const STALE = 86_400_000;
@@ -91,11 +100,6 @@ function ofCause(
       const at = view.steps[path.at(-1) ?? -1];
       const isMode = cause.aspects.length === 1 && cause.aspects[0] === 'mode';
       const isChmod = at?.places.some(({ text }) => /\s--chmod=/.test(text));
-      if (cause.ignore) {
-        return [
-          { id: 'identical-content', text: `.dockerignore changed, and with it what ${cause.path} is in the context` },
-        ];
-      }
       if (!isMode || !isChmod) return [];
       return [{ id: 'chmod-source', text: `only the mode of ${cause.path} changed, which --chmod replaces anyway` }];
     }
@@ -117,7 +121,30 @@ function ofRecord(
 ): Surprise[] {
   if (reason === 'pruned') return [{ id: 'pruned', text: `its result was removed by ${detail ?? 'pruning'}` }];
   if (reason === 'unusable')
-    return [{ id: 'hit-past-fail', text: `a result was found and could not be used: ${detail}` }];
+    return [{ id: 'hit-then-fail', text: `a result was found and could not be used: ${detail}` }];
+  if (reason === 'key-only') {
+    return /^the inline cache/.test(detail ?? '')
+      ? [{ id: 'inline-min', text: `${detail} holds the layers of the final image only: use type=registry,mode=max` }]
+      : [
+          {
+            id: 'mode-min',
+            text: `${detail} was exported with mode=min: mode=max keeps results of earlier stages too`,
+          },
+        ];
+  }
+  if (reason === 'not-exported') {
+    return [
+      {
+        id: 'not-exported',
+        text: `no record of it in ${detail}: a later export may have replaced it (merge=true keeps both)`,
+      },
+    ];
+  }
+  if (reason === 'source-not-given') {
+    return [
+      { id: 'lazy-forgotten', text: `its result was never pulled from ${detail}, and this build was not given that` },
+    ];
+  }
   const isCopy = /^(COPY|ADD)\b/i.test(step.record.places[0]?.text ?? '');
   if (reason === 'no-cache' && isCopy && path.length === 1) {
     return [{ id: 'no-cache-copy', text: '--no-cache runs copies again too, though the files are what they were' }];
@@ -125,7 +152,7 @@ function ofRecord(
   return [];
 }
 
-function ofHit(step: StepExplanation, { now, parts }: CatalogueContext): Surprise[] {
+function ofHit(step: StepExplanation, { now, parts, touched = () => [] }: CatalogueContext): Surprise[] {
   if (step.from === undefined) return [];
   const found: Surprise[] = [];
   const { cache, createdAt = 0 } = step.from;
@@ -141,6 +168,22 @@ function ofHit(step: StepExplanation, { now, parts }: CatalogueContext): Surpris
     found.push({
       id: 'network-fetch',
       text: `what it fetched is as old as its result: ${new Date(createdAt).toISOString()}`,
+    });
+  }
+  if (step.rewritten !== undefined) {
+    const isMount = /--mount=\S*(id|sharing)=/.test(`${step.rewritten} ${step.record.places[0]?.text}`);
+    if (isMount)
+      found.push({
+        id: 'mount-id-changed',
+        text: `it was written ${step.rewritten}: the id of a cache mount and how it is shared are no part of the key`,
+      });
+  }
+  const files = touched(step);
+  if (files.length > 0) {
+    const more = files.length > 3 ? ` and ${files.length - 3} more` : '';
+    found.push({
+      id: 'identical-content',
+      text: `touched since the build before, and content, mode and name are what they were: ${files.slice(0, 3).join(', ')}${more}`,
     });
   }
   return found;
@@ -159,9 +202,13 @@ function ofMounts(step: StepExplanation, { parts }: CatalogueContext): Surprise[
     });
   }
   if (mounts.some(value => /mountType=CACHE/.test(value)) && step.outcome !== 'cached') {
+    const states = (step.record.cacheMounts ?? []).map(
+      ({ target, isEmpty }) => `${target} was ${isEmpty ? 'empty' : 'filled'}`,
+    );
+    const state = states.length === 0 ? '' : ` (${states.join(', ')})`;
     found.push({
       id: 'cache-mount-state',
-      text: 'what is in its cache mounts is no part of the key: the result may depend on it',
+      text: `what is in its cache mounts is no part of the key${state}: the result may depend on it`,
     });
   }
   return found;

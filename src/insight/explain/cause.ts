@@ -108,6 +108,14 @@ export interface RecordCause {
     | 'pruned'
     | 'unusable'
     | 'uncacheable'
+    /** An import that was given knows the key, but was exported without the result. */
+    | 'key-only'
+    /** An import that was given could not be read. */
+    | 'unreadable-source'
+    /** No import that was given knows the step. */
+    | 'not-exported'
+    /** The result was in an import that this build was not given. */
+    | 'source-not-given'
     | 'lost';
   /** The build that a reason is about. */
   readonly build?: number;

@@ -49,6 +49,8 @@ export interface StepExplanation {
     /** The build that made it, if the history still has it. */
     readonly build?: number;
   };
+  /** What a cached step's instruction said in the build before: the difference is no part of the key. */
+  readonly rewritten?: string;
   /** The step whose run this one shares. */
   readonly sharedWith?: number;
 }
@@ -90,11 +92,21 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
     if (record === undefined) throw new RangeError(`build ${build.number} has no step ${step}`);
     const outcome = outcomeOf(record);
     const base = { step, record, outcome, causes: [], through: [] };
-    if (outcome === 'cached') return { ...base, from: fromOf(record, candidates.map(viewOf)) };
+    if (outcome === 'cached') {
+      return { ...base, from: fromOf(record, candidates.map(viewOf)), ...rewrittenFrom(step) };
+    }
     if (outcome === 'shared') return { ...base, sharedWith: view.resolve(step) };
     if (outcome === 'not reached') return base;
     const { duration } = record;
     return { ...base, ...(duration === undefined ? {} : { duration }), ...whyRan(step) };
+  }
+
+  /** What the instruction of a cached step said in the build before, if that was something else. */
+  function rewrittenFrom(step: number): Pick<StepExplanation, 'rewritten'> {
+    const [latest] = candidates;
+    const past = latest && comparisonWith(latest).counterpart(step);
+    const [was, is] = [latest && viewOf(latest).steps[past ?? -1]?.places[0]?.text, view.steps[step]?.places[0]?.text];
+    return was === undefined || is === undefined || was === is ? {} : { rewritten: was };
   }
 
   function whyRan(step: number): Pick<StepExplanation, 'against' | 'causes' | 'through'> {
@@ -139,7 +151,7 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
   function withoutCounterpart(step: number): FoundCause['cause'] {
     const [latest] = candidates;
     if (view.steps[step]?.forced) return { kind: 'record', reason: 'no-cache' };
-    if (latest === undefined) return { kind: 'record', reason: 'first-build' };
+    if (latest === undefined) return importCause(view, step) ?? { kind: 'record', reason: 'first-build' };
     const { alignment } = comparisonWith(latest);
     const place = view.steps[step]?.places[0];
     const instruction = place && view.instructionAt(place);
@@ -153,7 +165,10 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
   function recordCauses(comparison: Comparison, step: number, past: number): FoundCause[] {
     const [current, old] = [view.resolve(step), comparison.past.resolve(past)];
     const [now, was] = [view.steps[current], comparison.past.steps[old]];
-    const own = recordCause(now, was, comparison.past.summary.number, sources);
+    const own =
+      recordCause(now, was, comparison.past.summary.number, sources) ??
+      sourceCause(was, view) ??
+      importCause(view, current);
     if (own !== undefined) return [{ cause: own, path: [step] }];
     // The result of an input came out differently: it was made anew.
     for (const through of comparison.difference(step, past).through) {
@@ -219,6 +234,28 @@ function recordCause(
   if (removal === undefined) return undefined;
   const { removedAt, rule, size, lastUsedAt } = removal;
   return { kind: 'record', reason: 'pruned', detail: rule, at: removedAt, size, lastUsedAt };
+}
+
+/** Why the imports that a build was given did not have a step; undefined when it was given none. */
+function importCause({ summary, steps }: BuildView, step: number): RecordCause | undefined {
+  const { sources = [] } = summary;
+  const nameOf = (id: string) =>
+    sources.find(source => source.id === id)?.isInline ? `the inline cache of ${id}` : id;
+  const [known] = steps[step]?.known ?? [];
+  if (known?.what === 'key') return { kind: 'record', reason: 'key-only', detail: nameOf(known.cache) };
+  const unreadable = sources.find(({ error }) => error !== undefined);
+  if (unreadable) {
+    return { kind: 'record', reason: 'unreadable-source', detail: `${unreadable.id}: ${unreadable.error}` };
+  }
+  if (sources.length === 0) return undefined;
+  return { kind: 'record', reason: 'not-exported', detail: sources.map(({ id }) => nameOf(id)).join(', ') };
+}
+
+/** That a result was only ever in an import. */
+function sourceCause(past: StepRecord | undefined, { summary }: BuildView): RecordCause | undefined {
+  const isGiven = summary.sources?.some(({ id }) => id === past?.cache) ?? false;
+  if (isGiven || past?.outcome !== 'hit' || past.cache === undefined || past.cache === 'local') return undefined;
+  return { kind: 'record', reason: 'source-not-given', detail: past.cache };
 }
 
 /** Where a hit came from. */

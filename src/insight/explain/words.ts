@@ -114,6 +114,14 @@ function recordWords({ reason, build, detail, at, size }: RecordCause): string {
     }
     case 'unusable':
       return `its result was found and could not be used: ${firstLine(detail ?? '')}`;
+    case 'key-only':
+      return `${detail} knows it but holds no result: it was exported without`;
+    case 'unreadable-source':
+      return `nothing could be taken from ${detail}`;
+    case 'not-exported':
+      return `no cache that was given knows it: ${detail}`;
+    case 'source-not-given':
+      return `its result is in ${detail}, which this build was not given`;
     case 'uncacheable':
       return 'it mounts the context to write to it: such a step always runs';
     case 'lost':
