@@ -41,12 +41,12 @@ export function diffLayer(input: DiffLayerInput, context: TaskContext): { readon
 
   const apply = (change: LayerChange): void => {
     if (change.kind === 'unmodified') return;
-    // Overlay would list what hides nothing.
-    if (change.kind === 'delete' && below !== undefined && !findPathInStack(below, change.path)) return;
     if (change.kind !== 'delete' && kindOf(change.status) === FileKind.socket) return;
     makeParents(change.parent);
     const path = `${target}/${change.path}`;
     if (change.kind === 'delete') {
+      // Overlay would list what hides nothing.
+      if (below !== undefined && !findPathInStack(below, change.path)) return;
       makeWhiteout(systemPath(path));
       hides = true;
     } else if (isDirectory(change.status)) {
