@@ -11,7 +11,7 @@ export interface FileState {
   readonly value: string;
 }
 
-export type FileAspect = 'content' | 'mode' | 'owner' | 'type' | 'target';
+export type FileAspect = 'content' | 'mode' | 'owner' | 'type' | 'target' | 'extended attributes';
 
 /** A file that a step reads is not what it was. */
 export interface FileCause {

@@ -1,8 +1,7 @@
 /** Tells a change of content from one of attributes alone. */
 import { headerText, xattrText } from '../../store/snapshot/checksum-header.ts';
 import { hashFileRecord } from '../../store/snapshot/checksum-task.ts';
-import type { FileNode, FileTree } from '../../store/snapshot/file-tree.ts';
-import { resolvePath } from '../../store/snapshot/file-tree.ts';
+import { type FileNode, type FileTree, noXattrs, resolvePath, type Xattrs } from '../../store/snapshot/file-tree.ts';
 import { contextTree } from '../../store/snapshot/file-tree-context.ts';
 import { toBytePath } from '../../wire/fsutil/byte-path.ts';
 import type { FileState } from './cause.ts';
@@ -22,8 +21,10 @@ export function contextContentCheck(directory: string): ContentCheck {
       tree ??= contextTree(directory);
       const { node } = resolvePath(tree, toBytePath(`/${path}`), false);
       if (node?.type !== 'file' || node.size > LARGEST) return undefined;
-      if (digestWith(tree, node, after) !== after.value) return undefined;
-      return digestWith(tree, node, before) === before.value;
+      const xattrs = tree.xattrs(node);
+      if (digestWith(tree, node, after, xattrs) !== after.value) return undefined;
+      if (digestWith(tree, node, before, xattrs) === before.value) return 'same';
+      return digestWith(tree, node, before, noXattrs) === before.value ? 'extended attributes' : 'differs';
     } catch {
       // Gone, unreadable, or changing: it cannot be told.
       return undefined;
@@ -32,12 +33,12 @@ export function contextContentCheck(directory: string): ContentCheck {
 }
 
 /** The digest of a file if it had these attributes. */
-function digestWith(tree: FileTree, node: FileNode, { mode, owner }: FileState): string {
+function digestWith(tree: FileTree, node: FileNode, { mode, owner }: FileState, xattrs: Xattrs): string {
   const [uid = 0, gid = 0] = owner.split(':').map(Number);
   const { name, type, parent, size, nlink, mtime, rdev, inode, status, origin } = node;
   const other = { name, type, parent, size, nlink, mtime, rdev, inode, status, origin };
   const header = headerText({ ...other, mode: Number.parseInt(mode, 8), uid, gid }, 'transfer', '');
-  const text = header + xattrText(tree.xattrs(node));
+  const text = header + xattrText(xattrs);
   const digest = hashFileRecord(tree.location(node), text, size, { throwIfAborted: () => undefined });
   return `sha256:${digest.toString('hex')}`;
 }

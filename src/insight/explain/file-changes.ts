@@ -2,8 +2,15 @@
 import type { KeyPart } from '../../engine/status/event.ts';
 import type { FileAspect, FileCause, FileState } from './cause.ts';
 
-/** Tells whether content alone is the same; undefined where that cannot be told any more. */
-export type ContentCheck = (path: string, before: FileState, after: FileState) => boolean | undefined;
+/**
+ * Tells what of a file changed beside its mode and owner: nothing, its extended attributes, or its content; undefined where
+ * that cannot be told any more.
+ */
+export type ContentCheck = (
+  path: string,
+  before: FileState,
+  after: FileState,
+) => 'same' | 'extended attributes' | 'differs' | undefined;
 
 export interface FileChangeOptions {
   /** The paths that are selected changed too: only what is in both lists is compared. */
@@ -64,10 +71,10 @@ function changeOf(path: string, before: FileState, after: FileState, sameContent
   }
   // The digest of a directory is that of its attributes, and so is that of a file in part.
   if (after.type === 'directory') return { ...cause, aspects: aspects.length > 0 ? aspects : ['content'] };
-  if (aspects.length === 0) return { ...cause, aspects: ['content'] };
-  const same = sameContent(path, before, after);
-  if (same === false) return { ...cause, aspects: ['content', ...aspects] };
-  return { ...cause, aspects, ...(same === undefined ? { atLeast: true } : {}) };
+  const rest = sameContent(path, before, after);
+  if (rest === 'extended attributes') return { ...cause, aspects: [...aspects, rest] };
+  if (rest === 'differs' || aspects.length === 0) return { ...cause, aspects: ['content', ...aspects] };
+  return { ...cause, aspects, ...(rest === undefined ? { atLeast: true } : {}) };
 }
 
 /** A file that went and one that came are one that was renamed, if nothing else is like them. */

@@ -70,6 +70,8 @@ function fileWords({ change: what, aspects, before, after, renamedFrom, atLeast,
         return `mode ${before?.mode} → ${after?.mode}`;
       case 'owner':
         return `owner ${before?.owner} → ${after?.owner}`;
+      case 'extended attributes':
+        return aspect;
       case 'type':
         return `${before?.type} → ${after?.type}`;
       default:
