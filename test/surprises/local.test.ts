@@ -1,7 +1,7 @@
 /** The cases of the catalogue that need nothing but this machine: each is built, recognised by its id, and explained. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, lstatSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, renameSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -251,6 +251,18 @@ suite('the catalogue on one machine', { concurrency: 2 }, () => {
     const [step] = await it.why('echo');
     assert.match(says(step).join(), /^platform linux\/amd64 → linux\/386/);
     assert.deepEqual(idsOf([step as WhyStep]), ['platform-split']);
+  });
+
+  test('exclude-follows-links: --exclude follows the links at the top of the context', async () => {
+    using it = scenario('FROM base\nCOPY --exclude=*.log . /d/\n', { 'sub/a.txt': 'a\n' });
+    symlinkSync('sub', it.path('link'));
+    await it.build();
+    const [step] = await it.why('COPY');
+    assert.match(step?.surprises[0]?.says ?? '', /^what link leads to was copied/);
+    assert.deepEqual(idsOf([step as WhyStep]), ['exclude-follows-links']);
+    symlinkSync('nowhere', it.path('dangling'));
+    const { stderr } = await it.build({ fails: true });
+    assert.match(stderr, /dangling is a symbolic link to nowhere, which is not there; COPY --exclude follows/);
   });
 
   test('a renamed file is named with its old name, and secrets are not shown', async () => {

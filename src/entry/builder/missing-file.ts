@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { LoadedVertex } from '../../plan/llb/load.ts';
 
@@ -20,7 +20,13 @@ export function missingFileHints(
   });
   const [dir] = dirs;
   if (path === undefined || dir === undefined) return [];
-  if (lstatSync(join(dir, path), { throwIfNoEntry: false })) {
+  const found = lstatSync(join(dir, path), { throwIfNoEntry: false });
+  if (found?.isSymbolicLink() && !existsSync(join(dir, path))) {
+    return [
+      `${path.slice(1)} is a symbolic link to ${readlinkSync(join(dir, path))}, which is not there; COPY --exclude follows the links at the top of the context`,
+    ];
+  }
+  if (found) {
     return [`${path.slice(1)} lies in ${dir}, but the ignore file leaves it out`];
   }
   const near = nearNames(dir, path);

@@ -1,4 +1,5 @@
-import { statSync } from 'node:fs';
+import { lstatSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { openRemovalLog } from '../../engine/cache/removals.ts';
 import { sqliteKeyStore } from '../../engine/cache/sqlite-key-store.ts';
 import { outcropRoot } from '../../host/config/paths.ts';
@@ -45,6 +46,7 @@ export function openBuildHistory(root: string = outcropRoot()): OpenHistory | un
       parts: sources.parts,
       now,
       touched: touchedBy(explanation, history, sources),
+      links: step => linksRead(step, explanation, sources),
     }),
     [Symbol.dispose]: () => images[Symbol.dispose](),
   };
@@ -70,6 +72,21 @@ function touchedBy(
     const isWhole = parts(selector)?.some(({ name }) => name === '/') ?? false;
     return touched.flatMap(path => (read.has(path) ? [path] : isWhole ? [`${path} (ignored)`] : []));
   };
+}
+
+/** The links at the top of the context that a step which reads all of it got the targets of. */
+function linksRead(
+  { record }: StepExplanation,
+  { build, view }: BuildExplanation,
+  { parts }: ExplainSources,
+): string[] {
+  const input = record.inputs.findIndex(index => isContext(view.steps[index], parts));
+  const { content = '' } = record.keys[input] ?? {};
+  return (parts(content) ?? []).flatMap(({ kind, name }) => {
+    const path = name.replace(/^\//, '');
+    if (kind === 'symlink' || path === '' || path.includes('/')) return [];
+    return lstatSync(join(build.context, path), { throwIfNoEntry: false })?.isSymbolicLink() ? [path] : [];
+  });
 }
 
 function isContext(step: StepRecord | undefined, parts: ExplainSources['parts']): boolean {

@@ -3,7 +3,7 @@ import type { OutputRequest } from '../builder/request.ts';
 import { csvFields, csvMap } from './csv.ts';
 import { didYouMean, UsageError } from './errors.ts';
 
-const TYPES = ['image', 'registry', 'oci', 'docker', 'local', 'tar'] as const;
+const TYPES = ['image', 'registry', 'oci', 'docker', 'local', 'tar', 'cacheonly'] as const;
 
 /** What else on the command line shapes the outputs. */
 export interface OutputFlags {
@@ -15,11 +15,11 @@ export interface OutputFlags {
 
 /**
  * The outputs that `--output`, `--push` and `--load` ask for together, in order; with none of them and a tag, or nothing at
- * all, an image in the local store.
+ * all, an image in the local store. `type=cacheonly` is none: what was built stays in the cache.
  * @throws UsageError for an unknown type, a missing or unfit `dest`, or two outputs on standard output.
  */
 export async function parseOutputs(values: readonly string[], flags: OutputFlags): Promise<OutputRequest[]> {
-  const outputs = values.map(parseOutput);
+  const outputs = values.flatMap(parseOutput);
   if (flags.push && flags.load)
     throw new UsageError('--push and --load cannot be used together; name both with --output');
   if (flags.push) {
@@ -32,7 +32,7 @@ export async function parseOutputs(values: readonly string[], flags: OutputFlags
     }
   }
   if (flags.load) outputs.push({ type: 'docker', attributes: {} });
-  if (outputs.length === 0) outputs.push({ type: 'image', attributes: {} });
+  if (outputs.length === 0 && values.length === 0) outputs.push({ type: 'image', attributes: {} });
   if (outputs.filter(output => output.dest === '-').length > 1) {
     throw new UsageError('multiple outputs configured to write to stdout');
   }
@@ -41,7 +41,7 @@ export async function parseOutputs(values: readonly string[], flags: OutputFlags
   return named;
 }
 
-function parseOutput(value: string): OutputRequest {
+function parseOutput(value: string): OutputRequest | [] {
   const fields = csvFields(value);
   const only = fields[0] ?? '';
   if (fields.length === 1 && !only.startsWith('type=')) {
@@ -56,6 +56,7 @@ function parseOutput(value: string): OutputRequest {
       `--output ${value}: unknown type ${type}${didYouMean(type, TYPES)}; one of ${TYPES.join(', ')}`,
     );
   }
+  if (known === 'cacheonly') return [];
   const dest = map.get('dest');
   map.delete('type');
   map.delete('dest');

@@ -18,6 +18,8 @@ export interface CatalogueContext {
   readonly now: number;
   /** Files of the context that a cached step reads, or that are ignored, and that were touched since the build before. */
   readonly touched?: (step: StepExplanation) => readonly string[];
+  /** Symbolic links at the top of the context, of a step that reads all of it. */
+  readonly links?: (step: StepExplanation) => readonly string[];
 }
 
 /** The ids that `surprisesAt` gives; those of the other cases are in `docs/surprises/README.md`. */
@@ -28,6 +30,7 @@ export const SURPRISE_IDS = [
   'chmod-source',
   'cross-stage-reuse',
   'env-order',
+  'exclude-follows-links',
   'hit-then-fail',
   'identical-content',
   'inline-min',
@@ -59,6 +62,7 @@ export function surprisesAt(step: StepExplanation, context: CatalogueContext): S
     ...ofHit(step, context),
     ...ofMounts(step, context),
     ...spelling(step),
+    ...followed(step, context),
   ];
   return [...new Map(found.map(one => [one.id, one])).values()];
 }
@@ -212,6 +216,19 @@ function ofMounts(step: StepExplanation, { parts }: CatalogueContext): Surprise[
     });
   }
   return found;
+}
+
+/** Links at the top of the context that a copy with `--exclude` put the targets of in their place. */
+function followed(step: StepExplanation, { links = () => [] }: CatalogueContext): Surprise[] {
+  if (!step.record.places.some(({ text }) => /^(COPY|ADD)\s.*--exclude=/i.test(text))) return [];
+  const names = links(step);
+  if (names.length === 0) return [];
+  return [
+    {
+      id: 'exclude-follows-links',
+      text: `what ${names.join(', ')} ${names.length === 1 ? 'leads' : 'lead'} to was copied, not the link: --exclude follows the links at the top of the context`,
+    },
+  ];
 }
 
 /** Only the way of writing it changed. */
