@@ -166,8 +166,8 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
     const [current, old] = [view.resolve(step), comparison.past.resolve(past)];
     const [now, was] = [view.steps[current], comparison.past.steps[old]];
     const own =
-      recordCause(now, was, comparison.past.summary.number, sources) ??
       sourceCause(was, view) ??
+      recordCause(now, was, comparison.past.summary.number, sources) ??
       importCause(view, current);
     if (own !== undefined) return [{ cause: own, path: [step] }];
     // The result of an input came out differently: it was made anew.
@@ -243,6 +243,9 @@ function importCause({ summary, steps }: BuildView, step: number): RecordCause |
     sources.find(source => source.id === id)?.isInline ? `the inline cache of ${id}` : id;
   const [known] = steps[step]?.known ?? [];
   if (known?.what === 'key') return { kind: 'record', reason: 'key-only', detail: nameOf(known.cache) };
+  if (known?.what === 'result') {
+    return { kind: 'record', reason: 'unusable', detail: `${nameOf(known.cache)}: a layer of it cannot be had` };
+  }
   const unreadable = sources.find(({ error }) => error !== undefined);
   if (unreadable) {
     return { kind: 'record', reason: 'unreadable-source', detail: `${unreadable.id}: ${unreadable.error}` };
