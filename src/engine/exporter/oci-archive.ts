@@ -29,18 +29,43 @@ export interface ArchiveOptions {
 }
 
 /** An image as the entries of an OCI archive, sorted by name (exporters facts, 6). */
-export async function* ociArchive(
+export function ociArchive(
   image: WrittenImage,
   content: ContentStore,
-  options: ArchiveOptions,
+  { names, created, docker }: ArchiveOptions,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  return archive([{ image, names, created }], content, docker, signal);
+}
+
+/** Several images as one archive that `docker load` reads. */
+export function savedImages(
+  images: readonly ArchivedImage[],
+  content: ContentStore,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  return archive(images, content, true, signal);
+}
+
+interface ArchivedImage extends Omit<ArchiveOptions, 'docker'> {
+  readonly image: WrittenImage;
+}
+
+async function* archive(
+  images: readonly ArchivedImage[],
+  content: ContentStore,
+  docker: boolean,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   yield encodeTarHeader(header('blobs/', TarType.directory, 0o755, 0));
   yield encodeTarHeader(header('blobs/sha256/', TarType.directory, 0o755, 0));
-  const blobs = new Map(image.blobs.map(blob => [hexOf(blob.digest), blob]));
+  const blobs = new Map(
+    images.flatMap(({ image }) => image.blobs.map(blob => [hexOf(blob.digest), { blob, image }] as const)),
+  );
   for (const hex of [...blobs.keys()].sort()) {
-    const blob = blobs.get(hex);
-    if (!blob) continue;
+    const found = blobs.get(hex);
+    if (!found) continue;
+    const { blob, image } = found;
     await image.fetch(blob.digest, signal);
     yield encodeTarHeader(header(`blobs/sha256/${hex}`, TarType.file, 0o444, blob.size));
     for await (const chunk of content.read(blob.digest)) {
@@ -49,9 +74,14 @@ export async function* ociArchive(
     }
     yield padding(blob.size);
   }
-  const references = options.names.map(name => withDefaultTag(parseReference(name)));
-  yield* document('index.json', 0o644, layoutIndex(topDescriptors(image.descriptor, references, options.created)));
-  if (options.docker) yield* document('manifest.json', 0o644, dockerManifest(image, references));
+  const named = images.map(({ image, names, created }) => ({
+    image,
+    created,
+    references: names.map(name => withDefaultTag(parseReference(name))),
+  }));
+  const tops = named.flatMap(({ image, references, created }) => topDescriptors(image.descriptor, references, created));
+  yield* document('index.json', 0o644, layoutIndex(tops));
+  if (docker) yield* document('manifest.json', 0o644, goJson(named.map(dockerManifest)));
   yield* document('oci-layout', 0o444, LAYOUT);
   yield TAR_END;
 }
@@ -123,15 +153,19 @@ function withAnnotations(descriptor: Descriptor, annotations: Readonly<Record<st
   return { ...descriptor, annotations: { ...descriptor.annotations, ...annotations } };
 }
 
-function dockerManifest(image: WrittenImage, references: readonly Reference[]): string {
+function dockerManifest({
+  image,
+  references,
+}: {
+  readonly image: WrittenImage;
+  readonly references: readonly Reference[];
+}): object {
   const path = ({ digest }: Descriptor) => `blobs/sha256/${hexOf(digest)}`;
-  return goJson([
-    {
-      Config: image.config ? path(image.config) : '',
-      RepoTags: references.length > 0 ? references.map(familiarReference) : null,
-      Layers: image.layers.map(path),
-    },
-  ]);
+  return {
+    Config: image.config ? path(image.config) : '',
+    RepoTags: references.length > 0 ? references.map(familiarReference) : null,
+    Layers: image.layers.map(path),
+  };
 }
 
 function* document(name: string, mode: number, text: string): Generator<Uint8Array> {

@@ -20,6 +20,8 @@ import { daemonContentRoutes } from './content-service.ts';
 import { controlRoutes } from './control-service.ts';
 import type { DaemonLog } from './daemon-log.ts';
 import type { DaemonServices } from './daemon-services.ts';
+import { chooseProtocol } from './docker/protocol.ts';
+import { createDockerServer } from './docker/server.ts';
 import { openReceivedDirectories } from './received-directories.ts';
 import { createRegistryPool } from './registry-pool.ts';
 import { openStoreGate, type StoreGate } from './store-gate.ts';
@@ -96,9 +98,14 @@ export async function startDaemon(
   const server = stack.use(
     createGrpcServer(routes, { onError: (path, error) => log.debug(error.message, { method: path }) }),
   );
+  const docker = stack.use(createDockerServer(services, server, log));
   const listeners: Listener[] = [];
   for (const address of config.addresses) {
-    const opened = await listenOn(address, connection => void server.serve(connection), listen);
+    const opened = await listenOn(
+      address,
+      connection => chooseProtocol(connection, { http2: socket => void server.serve(socket), http1: docker.serve }),
+      listen,
+    );
     for (const listener of opened) listeners.push(stack.use(listener));
   }
   const owned = stack.move();
@@ -106,7 +113,7 @@ export async function startDaemon(
     addresses: listeners.map(({ address }) => address),
     async drain() {
       await Promise.all(listeners.map(listener => listener[Symbol.asyncDispose]()));
-      await server.drain();
+      await Promise.all([server.drain(), docker.drain()]);
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -27,7 +27,7 @@ export class FrontendError extends Error {
   readonly dockerfile: SourceInfo | undefined;
 
   constructor(frontend: string, source: string, cause: unknown, dockerfile?: SourceInfo) {
-    super(textOf(cause), { cause });
+    super(errorText(cause), { cause });
     this.frontend = frontend;
     this.source = source;
     this.dockerfile = dockerfile;
@@ -62,7 +62,7 @@ export class SolveError extends Error {
   readonly solve: Solve | undefined;
 
   constructor(cause: unknown, solve?: Solve) {
-    super(textOf(cause), { cause });
+    super(errorText(cause), { cause });
     this.solve = solve;
   }
 }
@@ -73,7 +73,7 @@ export class GraphError extends Error {
   readonly graph: LoadedGraph;
 
   constructor(graph: LoadedGraph, cause: unknown) {
-    super(textOf(cause), { cause });
+    super(errorText(cause), { cause });
     this.graph = graph;
   }
 }
@@ -120,8 +120,9 @@ function* causes(error: unknown): Generator<unknown> {
   }
 }
 
-function textOf(cause: unknown): string {
-  if (cause instanceof SuppressedError) return textOf(cause.suppressed);
+/** What an error says. */
+export function errorText(cause: unknown): string {
+  if (cause instanceof SuppressedError) return errorText(cause.suppressed);
   return cause instanceof Error ? cause.message : String(cause);
 }
 

@@ -48,7 +48,7 @@ export function readSolveRequest(request: SolveRequest, allowed: ReadonlySet<str
   return {
     ref: request.Ref,
     session: request.Session,
-    definition: request.Definition && request.Definition.def.length > 0 ? request.Definition : undefined,
+    definition: request.Definition,
     frontend,
     frontendOptions: options,
     frontendInputs: new Map(Object.entries(request.FrontendInputs)),

@@ -14,6 +14,7 @@ import type { TableEntry } from './build-table.ts';
 import { type ClientBuild, openClientBuild } from './client-build.ts';
 import { collectPins } from './client-provenance.ts';
 import type { DaemonServices } from './daemon-services.ts';
+import { DANGLING_PREFIX } from './docker/stored-images.ts';
 import { errorStatus } from './error-status.ts';
 import type { FrontendResult } from './frontend-result.ts';
 import { createBridge } from './gateway/bridge.ts';
@@ -93,7 +94,7 @@ async function runBuild(
 async function frontendResult(build: ClientBuild, entry: TableEntry, signal: AbortSignal): Promise<FrontendResult> {
   const { definition, frontend, frontendInputs: inputs, frontendOptions: options } = build.request;
   if (frontend !== '') {
-    if (definition !== undefined)
+    if (definition !== undefined && definition.def.length > 0)
       throw new StatusError(Code.unknown, 'cannot solve with both Definition and Frontend specified');
     return build.runFrontend({ frontend, options, inputs, imports: [] }, signal);
   }
@@ -126,7 +127,14 @@ function clientExporter(
   };
   switch (type) {
     case 'moby':
-      return createExporter({ type: 'image', attributes }, context);
+      // Docker's clients find images without a name by their id.
+      return createExporter(
+        {
+          type: 'image',
+          attributes: { 'dangling-name-prefix': DANGLING_PREFIX, 'danging-name-empty-only': 'true', ...attributes },
+        },
+        context,
+      );
     case 'image':
       // Only Docker's clients look for names here.
       return createExporter({ type, attributes: { ...attributes, store: 'false' } }, context);

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { type CacheStores, collectUsage } from '../../engine/cache/collect-usage.ts';
-import { pruneCache } from '../../engine/cache/prune.ts';
+import { type CacheStores, type CollectedUsage, collectUsage } from '../../engine/cache/collect-usage.ts';
+import { type PruneReport, pruneCache } from '../../engine/cache/prune.ts';
 import type { PrunePolicy } from '../../engine/cache/prune-policy.ts';
 import { snapshotResults } from '../../engine/cache/snapshot-results.ts';
 import type { UsageRecord } from '../../engine/cache/usage.ts';
@@ -17,13 +17,13 @@ type UsageMessage = MessageInitShape<typeof UsageRecordSchema>;
 
 /** What the cache of the daemon keeps, as `buildctl du` asks for it. Throws StatusError for a filter that means nothing. */
 export async function diskUsage(
-  { engine }: DaemonServices,
+  services: DaemonServices,
   request: DiskUsageRequest,
   signal: AbortSignal,
 ): Promise<UsageMessage[]> {
   const filter = readFilters(request.filter);
   const ageLimit = Number(request.ageLimit / 1_000_000n);
-  const { records } = await collectUsage(cacheStores(engine), signal);
+  const { records } = await collectDaemonUsage(services, signal);
   const now = Date.now();
   return records
     .filter(record => filter(record) && (ageLimit <= 0 || now - record.lastUsedAt > ageLimit))
@@ -44,8 +44,22 @@ export async function* prune(
     ...limit('maxUsedSpace', request.maxUsedSpace),
     ...limit('minFreeSpace', request.minFreeSpace),
   };
-  const { removed } = await services.gate.alone(() => pruneCache(cacheStores(services.engine), policy, signal), signal);
+  const { removed } = await pruneDaemonCache(services, policy, signal);
   for (const record of removed) yield usageMessage(record, false);
+}
+
+/** All that the cache keeps. */
+export function collectDaemonUsage({ engine }: DaemonServices, signal: AbortSignal): Promise<CollectedUsage> {
+  return collectUsage(cacheStores(engine), signal);
+}
+
+/** Removes what a policy gives up, while no build runs. */
+export function pruneDaemonCache(
+  { engine, gate }: DaemonServices,
+  policy: PrunePolicy,
+  signal: AbortSignal,
+): Promise<PruneReport> {
+  return gate.alone(() => pruneCache(cacheStores(engine), policy, signal), signal);
 }
 
 /** The stores of an engine as usage and pruning take them. */
