@@ -117,6 +117,28 @@ suite('the catalogue on one machine', { concurrency: 2 }, () => {
     assert.match(states[1] ?? '', /\/c was filled/);
   });
 
+  test('cache-mount-lost: on a fresh root cache mounts are empty, and that is told', async () => {
+    using it = scenario('FROM base\nRUN --mount=type=cache,target=/c touch /c/a\n');
+    const root = join(it.dir, 'fresh');
+    await it.build();
+    await it.build({ root });
+    const [step] = await it.why('cache', root);
+    assert.match(step?.surprises[0]?.says ?? '', /\/c was empty/);
+  });
+
+  test('ignored-by-legacy: a label that breaks the cache of the builder before BuildKit breaks nothing here', async () => {
+    const file = (version: number) => `FROM scratch\nLABEL version=${version}\nCOPY a.txt /\n`;
+    using it = scenario(file(1), { 'a.txt': 'a\n' });
+    const legacy = async () =>
+      (await outcrop(['build', '--legacy', it.path('.')], { root: it.root })).stdout.toString();
+    await it.build();
+    await legacy();
+    assert.match(await legacy(), /COPY a\.txt \/\n ---> Using cache/);
+    it.write('Dockerfile', file(2));
+    assert.doesNotMatch(await legacy(), /COPY a\.txt \/\n ---> Using cache/);
+    assert.deepEqual((await it.build()).ran, []);
+  });
+
   test('chmod-source: only the mode of a source changed, which --chmod replaces', async () => {
     using it = scenario('FROM base\nCOPY --chmod=755 run.sh /\n', { 'run.sh': '#!/bin/sh\n' });
     await it.build();
