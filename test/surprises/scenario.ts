@@ -22,7 +22,7 @@ export interface WhyStep {
   readonly surprises: readonly { readonly id: string; readonly says: string }[];
 }
 
-export interface ScenarioBuild {
+interface ScenarioBuild {
   readonly code: number | null;
   readonly stderr: string;
   readonly steps: readonly SeenStep[];
@@ -30,7 +30,7 @@ export interface ScenarioBuild {
   readonly ran: readonly string[];
 }
 
-export interface BuildOptions {
+interface BuildOptions {
   readonly flags?: readonly string[];
   /** The tag of the base image. */
   readonly base?: string;

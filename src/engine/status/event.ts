@@ -123,7 +123,7 @@ interface UnusableResult {
 }
 
 /** A source of `--cache-from` was read, or could not be. */
-export interface CacheSourceEvent {
+interface CacheSourceEvent {
   readonly kind: 'cache-source';
   /** The identity that outcomes name. */
   readonly id: string;
