@@ -11,6 +11,7 @@ import { parseCall, printCall, shownDockerfile } from './call.ts';
 import { didYouMean, UsageError } from './errors.ts';
 import { interruptSignal } from './interrupt.ts';
 import { writeMetadataFile } from './metadata-file.ts';
+import { surpriseWatch } from './surprise-watch.ts';
 
 /**
  * Runs `outcrop build` to its end and shows it.
@@ -29,15 +30,16 @@ export async function runBuild(path: string, flags: BuildFlags): Promise<number>
     ...(parallelism === undefined ? {} : { parallelism }),
   });
   const request = await buildRequest(path, flags);
-  const why = await whyOf(flags);
   using interrupt = interruptSignal();
   const display = createDisplay(mode, process.stderr, process.env);
   const quiet = mode === 'quiet' || mode === 'rawjson' || mode === 'none';
+  const watch = surpriseWatch(display.sink);
+  const why = await whyOf(flags, () => !quiet && watch.isWorthALook());
   let answer: ReadonlyMap<string, string> | undefined;
   let result: BuildResult;
   try {
     answer = call && (await builder.call(request, call.request, display.sink, interrupt.signal));
-    result = answer ? callResult(answer) : await builder.build(request, display.sink, interrupt.signal);
+    result = answer ? callResult(answer) : await builder.build(request, watch.sink, interrupt.signal);
   } catch (error) {
     display.finish();
     if (interrupt.signal.aborted) {
@@ -47,7 +49,7 @@ export async function runBuild(path: string, flags: BuildFlags): Promise<number>
     if (!(error instanceof BuildError)) throw error;
     if (!quiet) printWarnings(display.warnings(), flags.debug ?? false);
     printBuildError(error, flags.debug ?? false);
-    await why?.explain();
+    await why();
     return 1;
   }
   display.finish();
@@ -60,15 +62,23 @@ export async function runBuild(path: string, flags: BuildFlags): Promise<number>
   if (flags.iidfile !== undefined) await writeFile(flags.iidfile, id);
   if (flags.metadataFile !== undefined) await writeMetadataFile(flags.metadataFile, result.response);
   if (mode === 'quiet') process.stdout.write(`${id}\n`);
-  return (await why?.explain()) ?? 0;
+  return why();
 }
 
-/** What is to be said of the build when it has ended, if anything. @throws UsageError */
-async function whyOf(flags: BuildFlags): Promise<{ readonly explain: () => Promise<number> } | undefined> {
-  if (!flags.why && flags.whyFile === undefined && !flags.failOn?.length) return undefined;
+/**
+ * What is said of the build when it has ended; gives the exit code of one that succeeded.
+ * @throws UsageError for flags that mean nothing
+ */
+async function whyOf(flags: BuildFlags, isWorthALook: () => boolean): Promise<() => Promise<number>> {
+  if (!flags.why && flags.whyFile === undefined && !flags.failOn?.length) {
+    return async () => {
+      if (isWorthALook()) (await import('./why-after-build.ts')).tellUnexpected();
+      return 0;
+    };
+  }
   const { explainOwnBuild, whyRequest } = await import('./why-after-build.ts');
   const request = whyRequest(flags);
-  return { explain: () => explainOwnBuild(request, process.env) };
+  return () => explainOwnBuild(request, process.env);
 }
 
 /** What `--metadata-file` tells of a request: its answer, the JSON of it as such. */

@@ -60,6 +60,52 @@ export async function explainOwnBuild(request: WhyRequest, environment: NodeJS.P
   return found.length > 0 ? SURPRISED : 0;
 }
 
+/** Cases that people do not expect; the others are told when somebody asks. */
+const UNEXPECTED: ReadonlySet<string> = new Set([
+  'base-drift',
+  'exclude-follows-links',
+  'hit-then-fail',
+  'inline-min',
+  'lazy-forgotten',
+  'mode-min',
+  'not-exported',
+  'platform-split',
+  'pruned',
+  'stale-import',
+]);
+
+/** Lines that are told of each build, a line each. */
+const MOST_LINES = 5;
+
+/**
+ * Says of the build that this process has just made what nobody would expect of it, if there is anything. A history that
+ * cannot be read makes no build fail.
+ */
+export function tellUnexpected(): void {
+  try {
+    process.stderr.write(unexpectedText());
+  } catch (error) {
+    process.emitWarning(`the history cannot be read: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+function unexpectedText(): string {
+  using opened = openBuildHistory();
+  const build = opened?.history.latestOfProcess();
+  if (opened === undefined || build === undefined) return '';
+  const context = opened.catalogue(opened.explain(build), Date.now());
+  const lines = new Map<string, string>();
+  for (const step of context.explanation.steps) {
+    for (const { id, text } of surprisesAt(step, context)) {
+      if (UNEXPECTED.has(id)) lines.set(`${id} ${text}`, ` - ${id}: ${shortDigest(text)}\n`);
+    }
+  }
+  if (lines.size === 0) return '';
+  const shown = [...lines.values()].slice(0, MOST_LINES).join('');
+  const more = lines.size > MOST_LINES ? ` - and ${lines.size - MOST_LINES} more\n` : '';
+  return `\nnot as expected (outcrop why tells more):\n${shown}${more}`;
+}
+
 /** Surprises as GitHub shows them at the lines of the Dockerfile. */
 function annotations(context: CatalogueContext): string {
   const { steps, build } = context.explanation;
