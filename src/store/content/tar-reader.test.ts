@@ -140,6 +140,8 @@ test('what is no tar, or half of one, is refused', () => {
   const header = encodeTarHeader({ name: 'f', type: '0', mode: 0o644, uid: 0, gid: 0, size: 600, mtime: 0 });
   assert.throws(() => read(header, 512), /cut off in the middle of a file/);
   assert.throws(() => read(header.subarray(0, 300), 512), /cut off/);
+  // Only what would fill the last block is missing.
+  assert.equal(read(Buffer.concat([header, Buffer.alloc(600, 'x')]), 512).length, 1);
   assert.throws(() => read(Buffer.alloc(512, 'garbage'), 512), InvalidArchiveError);
   const damaged = Buffer.from(header);
   damaged[0] = 0x67;

@@ -52,11 +52,16 @@ async function list(engine: Engine, call: ApiCall): Promise<void> {
   const references = filters.get('reference') ?? [];
   const [dangling] = filters.get('dangling') ?? [];
   const labels = filters.get('label') ?? [];
+  const isWanted = (tag: string): boolean => references.some(pattern => isCalled(tag, pattern));
   const images = storedImages(engine).filter(({ tags }) => {
     if (dangling !== undefined && (tags.length === 0) !== isTrue(dangling)) return false;
-    return references.length === 0 || tags.some(tag => references.some(pattern => isCalled(tag, pattern)));
+    return references.length === 0 || tags.some(isWanted);
   });
-  const summaries = await Promise.all(images.map(image => summaryOf(engine, image, call.signal)));
+  const summaries = await Promise.all(
+    images.map(image =>
+      summaryOf(engine, references.length === 0 ? image : { ...image, tags: image.tags.filter(isWanted) }, call.signal),
+    ),
+  );
   const chosen = summaries.filter(({ Labels: own }) => labels.every(label => hasLabel(own, label)));
   sendJson(
     call,
