@@ -6,6 +6,7 @@ import { DockerfileError } from '../dockerfile/error.ts';
 import { type CheckOptions, CheckOptionsError, parseCheckOptions } from '../dockerfile/lint/check-options.ts';
 import { createLinter, type Linter, type LintWarning, lintErrorMessage } from '../dockerfile/lint/linter.ts';
 import { lintContinuations, lintObserver, lintStages } from '../dockerfile/lint/parse-rules.ts';
+import { asksForSurprises, lintSurprises } from '../dockerfile/lint/surprise-rules.ts';
 import type { OutlineJson } from '../dockerfile/outline.ts';
 import { parseFile } from '../dockerfile/parse-file.ts';
 import { parseStages } from '../dockerfile/parse-stages.ts';
@@ -47,8 +48,9 @@ export interface DockerfilePlan {
 /**
  * Reads and plans a Dockerfile. Options are those that BuildKit's Dockerfile frontend takes.
  *
- * Throws DockerfileError for what is wrong with the file, ForeignFrontendError when it is for another frontend, FrontendOptionError for the options, BuildContextError when the
- * file or the context cannot be read, and what the host rejects with.
+ * Throws DockerfileError for what is wrong with the file, ForeignFrontendError when it is for another frontend,
+ * FrontendOptionError for the options, BuildContextError when the file or the context cannot be read, and what the host
+ * rejects with.
  *
  * @param onWarning - is told of each warning when it is found, also of those before an error
  */
@@ -60,7 +62,7 @@ export async function planDockerfile(
 ): Promise<DockerfilePlan> {
   return withFile(host, rawOptions, signal, async loaded => {
     const { checks, linter, warnings } = openChecks(loaded, onWarning);
-    const build = parseBuild(loaded, linter);
+    const build = parseBuild(loaded, checks, linter);
     const { targetPlatforms, multiPlatform } = build.options;
     const targets = targetPlatforms.length === 0 ? [undefined] : targetPlatforms;
     const platforms = await Promise.all(
@@ -94,7 +96,7 @@ export async function checkDockerfile(
     try {
       const opened = openChecks(loaded);
       warnings = opened.warnings;
-      const build = parseBuild(loaded, opened.linter);
+      const build = parseBuild(loaded, opened.checks, opened.linter);
       const scope = build.options.target === '' ? 'all stages' : 'what the target needs';
       await planTarget(build, undefined, opened.linter, scope);
       failOnWarnings(opened.checks, warnings);
@@ -123,7 +125,7 @@ export async function planTargetOnly(
 ): Promise<PlannedTarget> {
   return withFile(host, rawOptions, signal, async loaded => {
     const { checks, linter, warnings } = openChecks(loaded);
-    const build = parseBuild(loaded, linter);
+    const build = parseBuild(loaded, checks, linter);
     const { context, target } = await planTarget(build, undefined, linter, 'what the target needs');
     failOnWarnings(checks, warnings);
     return {
@@ -210,11 +212,16 @@ function readChecks(text: string, origin: string): CheckOptions {
   }
 }
 
-function parseBuild({ host, options, source, dockerfile, signal }: LoadedFile, linter: Linter): ParsedBuild {
+function parseBuild(
+  { host, options, source, dockerfile, signal }: LoadedFile,
+  checks: CheckOptions,
+  linter: Linter,
+): ParsedBuild {
   const parsed = parseFile(source.dockerfile.data);
   lintContinuations(linter, parsed);
   const file = parseStages(parsed, lintObserver(linter));
   lintStages(linter, file.stages);
+  if (asksForSurprises(checks, parsed)) lintSurprises(linter, file.stages);
   return { host, options, source, file, escapeChar: parsed.escape, labs: dockerfile.frontend.labs, signal };
 }
 

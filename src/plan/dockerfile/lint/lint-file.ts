@@ -5,6 +5,7 @@ import { parseStages } from '../parse-stages.ts';
 import { parseCheckOptions } from './check-options.ts';
 import { createLinter, type LintWarning } from './linter.ts';
 import { lintContinuations, lintObserver, lintStages } from './parse-rules.ts';
+import { asksForSurprises, lintSurprises } from './surprise-rules.ts';
 
 /**
  * Parses a file and runs the rules that need no more than its text, as far as its `# check=` directive lets them. `source`
@@ -17,9 +18,11 @@ export function lintFile(
   file: ParsedFile,
 ): { readonly staged: StagedFile; readonly warnings: LintWarning[] } {
   const warnings: LintWarning[] = [];
-  const linter = createLinter(parseCheckOptions(detectCheck(source)?.value ?? ''), warning => warnings.push(warning));
+  const options = parseCheckOptions(detectCheck(source)?.value ?? '');
+  const linter = createLinter(options, warning => warnings.push(warning));
   lintContinuations(linter, file);
   const staged = parseStages(file, lintObserver(linter));
   lintStages(linter, staged.stages);
+  if (asksForSurprises(options, file)) lintSurprises(linter, staged.stages);
   return { staged, warnings };
 }

@@ -1,6 +1,6 @@
 import type { LineRange } from '../source.ts';
 import { type CheckOptions, withInlineOptions } from './check-options.ts';
-import { type LintRule, lintRule, type RuleName } from './rule.ts';
+import { type LintRule, lintRule, type RuleName, SURPRISES_GROUP } from './rule.ts';
 
 /** What a rule found. */
 export interface LintWarning {
@@ -24,13 +24,16 @@ export function createLinter(options: CheckOptions, warn: (warning: LintWarning)
   return {
     report: (name, message, lines) => {
       const rule = lintRule(name);
-      const runs = rule.experimental
-        ? options.experimentalAll || options.experimental.has(name)
-        : !options.skipAll && !options.skip.has(name);
-      if (runs) warn({ rule, message, lines });
+      if (runs(rule, options)) warn({ rule, message, lines });
     },
     withComments: comments => createLinter(withInlineOptions(options, comments), warn),
   };
+}
+
+function runs({ name, experimental, own }: LintRule, options: CheckOptions): boolean {
+  if (!experimental) return !options.skipAll && !options.skip.has(name);
+  const group = own ? options.experimental.has(SURPRISES_GROUP) : options.experimentalAll;
+  return group || options.experimental.has(name);
 }
 
 /** The text of a warning in a build: rule, message and first line. */

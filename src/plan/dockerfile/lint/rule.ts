@@ -2,10 +2,12 @@
 export interface LintRule {
   readonly name: RuleName;
   readonly description: string;
-  /** Empty for a rule without a page. */
+  /** Empty for a rule without a page on the web; ours are in `docs/checks.md`. */
   readonly url: string;
   /** Runs only when it is asked for. */
   readonly experimental: boolean;
+  /** Whether it is none of BuildKit's: then it runs only when asked for by its name or as one of `Surprises`. */
+  readonly own: boolean;
 }
 
 const DESCRIPTIONS = {
@@ -39,10 +41,25 @@ const DESCRIPTIONS = {
     'IP address and host-port mapping should not be used in EXPOSE instruction. This will become an error in a future release',
 } as const;
 
-export type RuleName = keyof typeof DESCRIPTIONS;
+/** Rules of our own, about what surprises people in a cache. */
+const SURPRISES = {
+  SurpriseNetworkFetch: 'What a step fetches without a version or checksum stays as old as the step in the cache',
+  SurpriseArgScope: 'An ARG is part of every RUN after it, whether the RUN uses it or not',
+  SurpriseCopyAll: 'A step after a COPY runs again whenever one of the copied files changes',
+  SurpriseCacheMountState: 'What a cache mount holds is no part of the key of the steps that read it',
+  SurpriseCacheMountLost: 'What is written to a cache mount does not become part of the image',
+  SurpriseBaseDrift: 'A base image without a digest may be another image tomorrow',
+  SurpriseSecretIgnored: 'The value of a secret is no part of the key of a step',
+} as const;
+
+/** Asks for all rules about surprises. */
+export const SURPRISES_GROUP = 'Surprises';
+
+export type RuleName = keyof typeof DESCRIPTIONS | keyof typeof SURPRISES;
 
 /** The rule of a name. */
 export function lintRule(name: RuleName): LintRule {
+  if (isSurprise(name)) return { name, description: SURPRISES[name], url: '', experimental: true, own: true };
   const slug = name
     .replace(/(?<=[a-z])[A-Z]|[A-Z](?=[a-z])/g, letter => `-${letter}`)
     .replace(/^-/, '')
@@ -52,5 +69,10 @@ export function lintRule(name: RuleName): LintRule {
     description: DESCRIPTIONS[name],
     url: name === 'InvalidBaseImagePlatform' ? '' : `https://docs.docker.com/go/dockerfile/rule/${slug}/`,
     experimental: name === 'InvalidDefinitionDescription',
+    own: false,
   };
+}
+
+function isSurprise(name: RuleName): name is keyof typeof SURPRISES {
+  return Object.hasOwn(SURPRISES, name);
 }
