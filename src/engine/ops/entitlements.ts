@@ -1,5 +1,6 @@
 /** What steps may only do when the user has allowed it. */
 import { type ExecOp, NetMode, SecurityMode } from '../../wire/proto/gen/pb/ops_pb.ts';
+import { InvalidOpError } from './op-key.ts';
 
 /** A step asks for something that was not allowed. */
 class EntitlementError extends Error {
@@ -12,8 +13,10 @@ class EntitlementError extends Error {
   }
 }
 
-/** Throws {@link EntitlementError} if an exec op needs more than is allowed. */
+/** Throws {@link EntitlementError} if an exec op needs more than is allowed, `InvalidOpError` for a mode that is none. */
 export function checkEntitlements(op: ExecOp, allowed: ReadonlySet<string>): void {
+  if (op.security !== SecurityMode.SANDBOX && op.security !== SecurityMode.INSECURE)
+    throw new InvalidOpError(`invalid security mode ${Number(op.security)}`);
   if (op.network === NetMode.HOST) check('network.host', allowed);
   if (op.security === SecurityMode.INSECURE) check('security.insecure', allowed);
   if (op.cdiDevices.some(({ optional }) => !optional)) check('device', allowed);
