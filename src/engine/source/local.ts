@@ -2,9 +2,10 @@ import { readdirSync, realpathSync, rmSync, statfsSync, statSync } from 'node:fs
 import { join } from 'node:path';
 import { type ContentChecksums, contentChecksums } from '../../store/snapshot/checksum.ts';
 import { openRecordCache, type RecordCache } from '../../store/snapshot/checksum-cache.ts';
-import { type FileRecords, fileRecords } from '../../store/snapshot/checksum-records.ts';
-import type { FileTree } from '../../store/snapshot/file-tree.ts';
+import { type ContextRecords, fileRecords } from '../../store/snapshot/checksum-records.ts';
 import { contextTree, filteredTree } from '../../store/snapshot/file-tree-context.ts';
+import type { FrozenTree } from '../../store/snapshot/file-tree-node.ts';
+import { type ListingCache, openListingCache } from '../../store/snapshot/listing-cache.ts';
 import type { TransferFilter } from '../../wire/fsutil/filter-tree.ts';
 import { digestOf, hexOf } from '../../wire/oci/digest.ts';
 import type { SourceRequest } from '../ops/op-context.ts';
@@ -38,17 +39,19 @@ const WITHOUT_CTIME: ReadonlySet<number> = new Set([
 /** Opens the local directories for a build. @param state where digests are kept */
 export function openLocalContexts(state: string): LocalContexts {
   interface Context {
-    readonly tree: FileTree;
-    readonly records: FileRecords;
+    readonly tree: FrozenTree;
+    readonly records: ContextRecords;
+    /** Where something is kept of it: a path to which more is added. */
+    readonly file: string | undefined;
     readonly views: Map<string, ContentChecksums>;
   }
   const contexts = new Map<string, Context>();
-  const caches: RecordCache[] = [];
+  const caches: (RecordCache | ListingCache)[] = [];
 
   function openContext(path: string): Context {
     const tree = contextTree(path);
-    const file = join(state, `context-${hexOf(digestOf(path)).slice(0, 32)}`);
-    const cache = hasCtime(path) ? openRecordCache(file, { openedAt: tree.openedAt }) : undefined;
+    const file = hasCtime(path) ? join(state, `context-${hexOf(digestOf(path)).slice(0, 32)}`) : undefined;
+    const cache = file === undefined ? undefined : openRecordCache(file, { openedAt: tree.openedAt });
     if (cache !== undefined) caches.push(cache);
     const { device } = tree.root.status;
     // What is mounted below may be of another kind.
@@ -56,7 +59,18 @@ export function openLocalContexts(state: string): LocalContexts {
       view: 'transfer',
       cache: node => (node.status.device === device ? cache : undefined),
     });
-    return { tree, records, views: new Map() };
+    return { tree, records, file, views: new Map() };
+  }
+
+  function openView({ tree, records, file }: Context, filter: TransferFilter, key: string): ContentChecksums {
+    const path = file && `${file}-${hexOf(digestOf(key)).slice(0, 32)}`;
+    const directories = path === undefined ? undefined : openListingCache({ tree, records, path });
+    if (directories !== undefined) caches.push(directories);
+    return contentChecksums(filteredTree(tree, filter), {
+      view: 'transfer',
+      records,
+      ...(directories === undefined ? {} : { directories }),
+    });
   }
 
   return {
@@ -67,8 +81,7 @@ export function openLocalContexts(state: string): LocalContexts {
       const key = JSON.stringify([filter.includePatterns, filter.excludePatterns, filter.followPaths]);
       const known = context.views.get(key);
       if (known !== undefined) return known;
-      const { records } = context;
-      const view = contentChecksums(filteredTree(context.tree, filter), { view: 'transfer', records });
+      const view = openView(context, filter, key);
       context.views.set(key, view);
       return view;
     },

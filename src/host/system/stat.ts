@@ -51,12 +51,76 @@ const LOW = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? 0 : 1;
 const HIGH = 1 - LOW;
 let isMissing = false;
 
+/** How many numbers of 32 bits hold a status. */
+export const STATUS_WORDS = 18;
+/** Where `statx` puts them; mode comes first, and is a short. The order of halves is the machine's. */
+const WORD_INDEXES = [4, 5, 6, 8, 9, 10, 11, 24, 25, 26, 28, 29, 30, 32, 33, 34, 35] as const;
+
 /**
  * What lstat(2) says of a path, or undefined if nothing is there. Twice as fast as `lstatSync`, which makes thirty values
  * for each file. Throws `SystemError`.
  */
 export function statFile(path: SystemPath): FileStatus | undefined {
   if (isMissing) return statByNode(path);
+  return readStatus(path) ? scratchStatus() : isMissing ? statByNode(path) : undefined;
+}
+
+/**
+ * Whether what lstat(2) says of a path is what `packStatus` wrote into `known` at `start`: the same status, without an object
+ * for it. Throws `SystemError`.
+ */
+export function hasStatus(path: SystemPath, known: Uint32Array, start: number): boolean {
+  if (isMissing || !readStatus(path)) return isMissing && hasStatusByNode(path, known, start);
+  if (known[start] !== shorts[14]) return false;
+  for (let index = 0; index < WORD_INDEXES.length; index++) {
+    if (known[start + 1 + index] !== words[WORD_INDEXES[index] ?? 0]) return false;
+  }
+  return true;
+}
+
+function hasStatusByNode(path: SystemPath, known: Uint32Array, start: number): boolean {
+  const status = statByNode(path);
+  if (status === undefined) return false;
+  const packed = new Uint32Array(STATUS_WORDS);
+  packStatus(status, packed, 0);
+  return packed.every((word, index) => word === known[start + index]);
+}
+
+/** Writes a status as `STATUS_WORDS` numbers, for this machine. */
+export function packStatus(status: FileStatus, into: Uint32Array, start: number): void {
+  shorts[14] = status.mode;
+  words[4] = status.nlink;
+  words[5] = status.uid;
+  words[6] = status.gid;
+  words[8 + HIGH] = status.inoHigh;
+  words[8 + LOW] = status.inoLow;
+  words[10 + LOW] = status.size % HALF;
+  words[10 + HIGH] = Math.floor(status.size / HALF);
+  seconds[12] = BigInt(status.ctimeSeconds);
+  words[26] = status.ctimeNanoseconds;
+  seconds[14] = BigInt(status.mtimeSeconds);
+  words[30] = status.mtimeNanoseconds;
+  words[32] = status.major;
+  words[33] = status.minor;
+  words[34] = Math.floor(status.device / 2 ** 20);
+  words[35] = status.device % 2 ** 20;
+  into[start] = status.mode;
+  for (let index = 0; index < WORD_INDEXES.length; index++) {
+    into[start + 1 + index] = words[WORD_INDEXES[index] ?? 0] ?? 0;
+  }
+}
+
+/** The status that `packStatus` wrote. */
+export function unpackStatus(packed: Uint32Array, start: number): FileStatus {
+  shorts[14] = packed[start] ?? 0;
+  for (let index = 0; index < WORD_INDEXES.length; index++) {
+    words[WORD_INDEXES[index] ?? 0] = packed[start + 1 + index] ?? 0;
+  }
+  return scratchStatus();
+}
+
+/** Reads into the buffer; false if nothing is there, or `statx` is missing. */
+function readStatus(path: SystemPath): boolean {
   let result: number;
   try {
     result = statx(AT_FDCWD, cString(path), LINKS_THEMSELVES, STATX_BASIC_STATS, bytes);
@@ -64,16 +128,20 @@ export function statFile(path: SystemPath): FileStatus | undefined {
     if (error instanceof TypeError) throw error;
     // A C library without statx(2).
     isMissing = true;
-    return statByNode(path);
+    return false;
   }
   if (result < 0) {
     const number = errno();
-    if (number === ENOENT || number === ENOTDIR || number === ENAMETOOLONG) return undefined;
+    if (number === ENOENT || number === ENOTDIR || number === ENAMETOOLONG) return false;
     if (number !== ENOSYS && number !== EPERM) throw new SystemError(number, 'lstat', path);
     // An old kernel, or a sandbox around us that forbids what it does not know.
     isMissing = true;
-    return statByNode(path);
+    return false;
   }
+  return true;
+}
+
+function scratchStatus(): FileStatus {
   return {
     mode: shorts[14] ?? 0,
     uid: words[5] ?? 0,

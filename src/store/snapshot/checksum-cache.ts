@@ -88,7 +88,7 @@ export function openRecordCache(path: string, options: RecordCacheOptions): Reco
       return { hex, hasXattrs: ((columns.meta[index] ?? 0) & HAS_XATTRS) !== 0 };
     },
     put: (node, digest, hasXattrs) => {
-      if (options.immutable !== true && options.openedAt - ctimeMs(node) < tickMs(node)) return;
+      if (options.immutable !== true && !isSettled(node, options.openedAt)) return;
       added.set(node, { digest, hasXattrs });
     },
     save: () => {
@@ -103,6 +103,11 @@ export function openRecordCache(path: string, options: RecordCacheOptions): Reco
 interface AddedRecord {
   readonly digest: Uint8Array;
   readonly hasXattrs: boolean;
+}
+
+/** Whether a file cannot change any more, after the time in milliseconds at which it was read, without its ctime changing too. */
+export function isSettled(node: FileNode, readAt: number): boolean {
+  return readAt - ctimeMs(node) >= tickMs(node);
 }
 
 function ctimeMs({ status }: FileNode): number {

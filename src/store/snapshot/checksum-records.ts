@@ -18,6 +18,12 @@ export interface FileRecords {
   header(node: FileNode): string;
 }
 
+/** Records that can be told what is known from elsewhere. */
+export interface ContextRecords extends FileRecords {
+  /** Says what the digest of a file is, 64 hex digits. */
+  note(node: FileNode, hex: string, hasXattrs: boolean): void;
+}
+
 export interface FileRecordsOptions {
   readonly view: ChecksumView;
   /** Where digests are kept, by the directory that a file lies in (`FileNode.origin`). */
@@ -34,7 +40,7 @@ const BATCH_FILES = 1000;
 const BATCH_BYTES = 32 << 20;
 
 /** The records of a tree's files. Digests are kept as long as the result is. */
-export function fileRecords(tree: FileTree, options: FileRecordsOptions): FileRecords {
+export function fileRecords(tree: FileTree, options: FileRecordsOptions): ContextRecords {
   const { view, cache = () => undefined, pool = workerPool } = options;
   const digests = new Map<FileNode, Digest>();
 
@@ -42,10 +48,9 @@ export function fileRecords(tree: FileTree, options: FileRecordsOptions): FileRe
     return headerText(node, view, node.type === 'symlink' ? tree.readlink(node) : '');
   }
 
-  function note(node: FileNode, digest: Uint8Array, hasXattrs: boolean): void {
+  function note(node: FileNode, hex: string, hasXattrs: boolean): void {
     if (!hasXattrs) tree.noteNoXattrs(node);
-    digests.set(node, `sha256:${Buffer.from(digest).toString('hex')}`);
-    cache(node)?.put(node, digest, hasXattrs);
+    digests.set(node, `sha256:${hex}`);
   }
 
   /** Of what has no content: only the header and the extended attributes are hashed. */
@@ -61,7 +66,10 @@ export function fileRecords(tree: FileTree, options: FileRecordsOptions): FileRe
     for (let index = 0; index < hashed; index++) {
       const node = nodes[index];
       if (node === undefined) continue;
-      note(node, result.digests.subarray(index * 32, index * 32 + 32), result.withXattrs[index] === 1);
+      const digest = result.digests.subarray(index * 32, index * 32 + 32);
+      const hasXattrs = result.withXattrs[index] === 1;
+      note(node, Buffer.from(digest).toString('hex'), hasXattrs);
+      cache(node)?.put(node, digest, hasXattrs);
     }
     if (result.failure !== undefined) throw readFailure(nodes, result.failure);
   }
@@ -96,6 +104,7 @@ export function fileRecords(tree: FileTree, options: FileRecordsOptions): FileRe
 
   return {
     header,
+    note,
     known: node => digests.get(node),
     get: node => {
       const digest = digests.get(node);

@@ -58,7 +58,7 @@ const vectors: readonly Vector[] = globSync(join(VECTORS, '*.json'))
 
 function open(directory: string, view: VectorView): { tree: FileTree; checksums: ContentChecksums } {
   const owner = view.resetOwner ? { owner: { uid: 0, gid: 0 } } : {};
-  let tree = directoryTree(directory, owner);
+  let tree: FileTree = directoryTree(directory, owner);
   if (view.linkMode !== undefined) tree = withLinkMode(tree, Number.parseInt(view.linkMode, 8));
   if (view.kind === 'transfer') {
     const filter = { includePatterns: view.include, excludePatterns: view.exclude, followPaths: view.followPaths };

@@ -45,6 +45,15 @@ export interface ContentChecksumsOptions extends FileRecordsOptions {
   readonly updates?: boolean;
   /** Digests of the files, if other views of the same tree know some already. */
   readonly records?: FileRecords;
+  readonly directories?: DirectoryDigests;
+}
+
+/** Digests of directories with all below them, from earlier times. */
+export interface DirectoryDigests {
+  /** The digest of a directory in which nothing has changed. Looks at all that lies below; `pause` lets others run. */
+  known(node: FileNode, pause: () => Promise<void> | undefined): Promise<Digest | undefined>;
+  /** Takes one that was made anew. */
+  put(node: FileNode, digest: Digest): void;
 }
 
 /** The header of a transfer's root, which no sender ever sends. */
@@ -60,7 +69,7 @@ export function scratchChecksum(path: string): Digest {
 
 /** Content checksums of a tree. Nothing is read before it is asked for. */
 export function contentChecksums(tree: FileTree, options: ContentChecksumsOptions): ContentChecksums {
-  const { view, updates = false, records = fileRecords(tree, options) } = options;
+  const { view, updates = false, records = fileRecords(tree, options), directories: earlier } = options;
   const directories = new Map<FileNode, Digest>();
   /** Directories below which everything counts as known, as far as errors tell. */
   const scanned = new Set<FileNode>();
@@ -108,6 +117,11 @@ export function contentChecksums(tree: FileTree, options: ContentChecksumsOption
       const entry = found[index];
       if (entry?.type !== 'dir' || directories.has(entry)) continue;
       await pause(signal);
+      const known = await earlier?.known(entry, () => pause(signal));
+      if (known !== undefined) {
+        directories.set(entry, known);
+        continue;
+      }
       for (const child of tree.children(entry)) found.push(child);
     }
     return found;
@@ -129,6 +143,7 @@ export function contentChecksums(tree: FileTree, options: ContentChecksumsOption
       }
       digest = digestOf(Buffer.from(text, 'latin1'));
       directories.set(node, digest);
+      earlier?.put(node, digest);
     }
     return digest;
   }

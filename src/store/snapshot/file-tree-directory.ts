@@ -1,8 +1,16 @@
 import { lstatSync, type Stats } from 'node:fs';
 import { statFile } from '../../host/system/stat.ts';
 import { type BytePath, systemPath, toBytePath } from '../../wire/fsutil/byte-path.ts';
-import type { FileNode, FileTree } from './file-tree.ts';
-import { frozenTree, isCode, NoDirectoryError, namesIn, nodeOf, type Owner } from './file-tree-node.ts';
+import type { FileNode } from './file-tree.ts';
+import {
+  type FrozenTree,
+  frozenTree,
+  isCode,
+  NoDirectoryError,
+  namesIn,
+  nodeOf,
+  type Owner,
+} from './file-tree-node.ts';
 
 /** How a directory is shown. */
 export interface DirectoryTreeOptions {
@@ -18,7 +26,7 @@ export interface DirectoryTreeOptions {
  *
  * Throws NoDirectoryError, and SystemError or the errors of `node:fs` if something cannot be read.
  */
-export function directoryTree(path: string, options: DirectoryTreeOptions = {}): FileTree {
+export function directoryTree(path: string, options: DirectoryTreeOptions = {}): FrozenTree {
   const openedAt = Date.now();
   const { owner, hiddenXattrs = [] } = options;
   const top = toBytePath(path).replace(/(?<=.)\/+$/, '');

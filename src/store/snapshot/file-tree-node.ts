@@ -30,16 +30,29 @@ export interface TreeReader extends Pick<FileTree, 'root' | 'openedAt' | 'hidden
   find(directory: FileNode, name: BytePath): FileNode | undefined;
 }
 
+/** A tree that can be told what lies in it, and what it knows. */
+export interface FrozenTree extends FileTree {
+  /** Says what lies in a directory: `make` is asked, once, when somebody wants to know. */
+  noteChildren(directory: FileNode, make: (known: (name: BytePath) => FileNode | undefined) => FileNode[]): void;
+  noteLink(node: FileNode, target: BytePath): void;
+  /** What lies in a directory, if that was asked for already. */
+  listed(directory: FileNode): readonly FileNode[] | undefined;
+  /** Whether a file is known to have no extended attributes. */
+  isPlain(node: FileNode): boolean;
+}
+
 interface Listing {
   /** What was looked for by name so far. */
   readonly byName: Map<BytePath, FileNode | undefined>;
+  /** How the children are made, if not by reading the directory. */
+  make: ((known: (name: BytePath) => FileNode | undefined) => FileNode[]) | undefined;
   children: readonly FileNode[] | undefined;
   /** Whether all children are in `byName`. */
   isIndexed: boolean;
 }
 
 /** The tree that stays as its reader first saw it. */
-export function frozenTree(reader: TreeReader): FileTree {
+export function frozenTree(reader: TreeReader): FrozenTree {
   const { root, openedAt, hiddenXattrs } = reader;
   const listings = new Map<FileNode, Listing>();
   const xattrs = new Map<FileNode, Xattrs>();
@@ -47,7 +60,18 @@ export function frozenTree(reader: TreeReader): FileTree {
   const plain = new Set<FileNode>();
 
   function listing(directory: FileNode): Listing {
-    return remembered(listings, directory, () => ({ byName: new Map(), children: undefined, isIndexed: false }));
+    return remembered(listings, directory, () => ({
+      byName: new Map(),
+      make: undefined,
+      children: undefined,
+      isIndexed: false,
+    }));
+  }
+
+  function childrenOf(directory: FileNode, own: Listing): readonly FileNode[] {
+    const known = (name: BytePath) => own.byName.get(name);
+    own.children ??= own.make === undefined ? reader.list(directory, known) : own.make(known);
+    return own.children;
   }
 
   return {
@@ -55,14 +79,11 @@ export function frozenTree(reader: TreeReader): FileTree {
     openedAt,
     hiddenXattrs,
     location: node => reader.location(node),
-    children: directory => {
-      const own = listing(directory);
-      own.children ??= reader.list(directory, name => own.byName.get(name));
-      return own.children;
-    },
+    children: directory => childrenOf(directory, listing(directory)),
     child: (directory, name) => {
       const own = listing(directory);
-      const { byName, children } = own;
+      const { byName } = own;
+      const children = own.make === undefined ? own.children : childrenOf(directory, own);
       if (children !== undefined && !own.isIndexed) {
         for (const child of children) byName.set(child.name, child);
         own.isIndexed = true;
@@ -80,6 +101,14 @@ export function frozenTree(reader: TreeReader): FileTree {
     noteNoXattrs: node => {
       plain.add(node);
     },
+    noteChildren: (directory, make) => {
+      listing(directory).make = make;
+    },
+    noteLink: (node, target) => {
+      links.set(node, target);
+    },
+    listed: directory => listings.get(directory)?.children,
+    isPlain: node => plain.has(node) || xattrs.get(node)?.size === 0,
   };
 }
 
