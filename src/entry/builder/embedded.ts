@@ -7,12 +7,21 @@ import { type Engine, type EngineOptions, openEngine } from './engine.ts';
 import { recordBuild } from './record-build.ts';
 import type { BuildRequest, BuildResult } from './request.ts';
 
+export interface EmbeddedBuilder extends Builder {
+  /** Looks up what a build needs and runs nothing. See `runEmbeddedPlan` for what it returns and throws. */
+  plan(
+    request: BuildRequest,
+    emit: EventSink,
+    signal: AbortSignal,
+  ): ReturnType<typeof import('./embedded-plan.ts').runEmbeddedPlan>;
+}
+
 /**
  * A builder in this process. Enters a private mount namespace at once, so it must be made before anything asynchronous
  * runs; everything else is opened by the first build.
  * @throws NamespaceError when the process may not mount, or has threads already.
  */
-export function openEmbeddedBuilder(options: EngineOptions = {}): Builder {
+export function openEmbeddedBuilder(options: EngineOptions = {}): EmbeddedBuilder {
   if (!inPrivateMountNamespace()) enterPrivateMountNamespace();
   const stack = new AsyncDisposableStack();
   let engine: Promise<Engine> | undefined;
@@ -29,6 +38,10 @@ export function openEmbeddedBuilder(options: EngineOptions = {}): Builder {
     },
     call: async (request, requestID, emit, signal) =>
       runEmbeddedCall(await open(signal), request, requestID, emit, signal),
+    async plan(request, emit, signal) {
+      const { runEmbeddedPlan } = await import('./embedded-plan.ts');
+      return runEmbeddedPlan(await open(signal), request, emit, signal);
+    },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }

@@ -27,7 +27,7 @@ export async function recordBuild(
   const recorder = buildRecorder(startedAt);
   let running: RunningBuild | undefined;
   const begin = () => {
-    running ??= openHistory(engine.database).begin(startOf(request, Number(startedAt / 1_000_000n)));
+    running ??= openHistory(engine.database).begin(buildStart(request, Number(startedAt / 1_000_000n)));
     return running;
   };
   // A long build is listed while it runs; of a short one the end is enough, which is one write less.
@@ -78,7 +78,7 @@ function textOf(error: unknown): string {
 }
 
 /** What is kept of a request. Values of secrets are not in it; credentials in URLs and in attributes are left out. */
-function startOf(request: BuildRequest, startedAt: number): BuildStart {
+export function buildStart(request: BuildRequest, startedAt: number): BuildStart {
   const { context } = request;
   return {
     id: randomBytes(8).toString('hex'),

@@ -7,10 +7,28 @@ import type { LoadedGraph, LoadedVertex } from '../../plan/llb/load.ts';
 /** A vertex that knows the build that it was loaded for. */
 interface BuildVertex extends OpVertex {
   readonly context: OpContext;
+  /** Only sources are read; a step that no cache has is refused with a `WouldRunError`. */
+  readonly isDry: boolean;
+}
+
+/** A step that no cache has, in a build that only looks. */
+export class WouldRunError extends Error {
+  override readonly name = 'WouldRunError';
 }
 
 /** The graph's result as the solver takes it. */
 export function solverEdge(graph: LoadedGraph, context: OpContext): Edge {
+  const vertex = solverVertices(graph, context, false).get(graph.head.vertex);
+  if (!vertex) throw new TypeError('a graph without its own head');
+  return { vertex, output: graph.head.output };
+}
+
+/** The vertices of a graph as the solver takes them. @param isDry no step runs: see `WouldRunError` */
+export function solverVertices(
+  graph: LoadedGraph,
+  context: OpContext,
+  isDry: boolean,
+): ReadonlyMap<LoadedVertex, Vertex> {
   const vertices = new Map<LoadedVertex, BuildVertex>();
   for (const loaded of graph.vertices) {
     const inputs = loaded.inputs.flatMap(({ vertex, output }): Edge[] => {
@@ -26,19 +44,20 @@ export function solverEdge(graph: LoadedGraph, context: OpContext): Edge {
       metadata,
       ignoreCache: metadata?.ignoreCache ?? false,
       context,
+      isDry,
       ...(metadata?.exportCache === undefined ? {} : { exportCache: metadata.exportCache.Value }),
       ...(metadata?.progressGroup === undefined ? {} : { progressGroup: metadata.progressGroup }),
     });
   }
-  const vertex = vertices.get(graph.head.vertex);
-  if (!vertex) throw new TypeError('a graph without its own head');
-  return { vertex, output: graph.head.output };
+  return vertices;
 }
 
 /** The op of a vertex that `solverEdge` made; what it says goes to every build that shares the vertex. */
 export function resolveBuildOp(vertex: Vertex, reporter: VertexReporter): Op<Ref> {
   if (!isBuildVertex(vertex)) throw new TypeError(`the vertex ${vertex.name} belongs to no build`);
-  return createOp(vertex, { ...vertex.context, emit: reporter.emit });
+  const op = createOp(vertex, { ...vertex.context, emit: reporter.emit });
+  if (!vertex.isDry || vertex.op.op.case === 'source') return op;
+  return { ...op, exec: () => Promise.reject(new WouldRunError('no cache has it')) };
 }
 
 function isBuildVertex(vertex: Vertex): vertex is BuildVertex {

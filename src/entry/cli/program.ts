@@ -4,6 +4,7 @@ import { addCompletionCommand } from './completion.ts';
 import { addDuCommand } from './du.ts';
 import { addHistoryCommand } from './history.ts';
 import { addImagesCommand } from './images.ts';
+import { addPlanCommand } from './plan.ts';
 import { addPruneCommand } from './prune.ts';
 import { addRmiCommand } from './rmi.ts';
 import { addServeCommand } from './serve.ts';
@@ -60,6 +61,7 @@ export function createProgram(): Command {
     })
     .exitOverride();
   addBuildCommand(program);
+  addPlanCommand(program);
   addWhyCommand(program);
   addHistoryCommand(program);
   addImagesCommand(program);

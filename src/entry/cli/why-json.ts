@@ -4,7 +4,11 @@ import { causeText } from '../../insight/explain/words.ts';
 import { stepLabel } from './step-selector.ts';
 
 /** The machine's form of an explanation (docs/why.schema.json). */
-export function explanationJson(context: CatalogueContext, steps: readonly StepExplanation[]) {
+export function explanationJson(
+  context: CatalogueContext,
+  steps: readonly StepExplanation[],
+  outcomeOf: (step: StepExplanation) => string = step => step.outcome,
+) {
   const { build, view } = context.explanation;
   const { number, id, startedAt, duration, status } = build;
   const nameOf = (index: number) => view.steps[index]?.name ?? '';
@@ -20,7 +24,7 @@ export function explanationJson(context: CatalogueContext, steps: readonly StepE
       dockerfile: build.dockerfile,
     },
     steps: steps.map(step => {
-      const { record, outcome, against, causes, from, sharedWith } = step;
+      const { record, against, causes, from, sharedWith } = step;
       const label = stepLabel(record);
       return {
         name: record.name,
@@ -29,7 +33,7 @@ export function explanationJson(context: CatalogueContext, steps: readonly StepE
         number: label.number,
         text: label.text,
         lines: record.places.map(({ line }) => line),
-        outcome,
+        outcome: outcomeOf(step),
         ...(step.duration === undefined ? {} : { duration: step.duration }),
         ...(against === undefined ? {} : { against }),
         ...(sharedWith === undefined ? {} : { sharedWith: nameOf(sharedWith) }),

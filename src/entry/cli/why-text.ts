@@ -76,6 +76,30 @@ export function buildText(context: CatalogueContext, steps: readonly StepExplana
   ].join('\n');
 }
 
+/** What a build would do with a step; `maybe`: a hit if what it reads comes out as before. */
+export type PlanOutcome = 'hit' | 'run' | 'maybe' | 'not needed';
+
+/** What a build would do: each step in one line. */
+export function planText(
+  context: CatalogueContext,
+  steps: readonly StepExplanation[],
+  outcomeOf: (step: StepExplanation) => PlanOutcome,
+): string {
+  const columns = columnsOf(steps);
+  const outcomes = steps.map(outcomeOf);
+  const lines = steps.map((step, index) => {
+    const outcome = outcomes[index] ?? 'run';
+    const why = outcome === 'not needed' ? 'it stands below a hit' : reasonText(step, context);
+    const reason = outcome === 'maybe' ? `a hit if what it reads comes out as before; ${why}` : why;
+    return `  ${labelText(step, columns)}  ${outcome.padEnd(10)}  ${reason}`.trimEnd();
+  });
+  const count = (outcome: PlanOutcome) => outcomes.filter(one => one === outcome).length;
+  const [run, maybe] = [count('run'), count('maybe')];
+  const hit = steps.length - run - maybe;
+  const unsure = maybe === 0 ? '' : `, ${maybe} may run`;
+  return [`${steps.length} steps: ${run} would run${unsure}, ${hit} would not`, '', ...lines, ''].join('\n');
+}
+
 function outcomeText({ outcome, duration }: StepExplanation): string {
   const text = outcome === 'ran' || outcome === 'failed' ? `${outcome} ${formatDuration(duration ?? 0)}` : outcome;
   return text.padEnd(11);

@@ -72,7 +72,7 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
   const view = buildView(build, sources);
   const views = new Map<number, BuildView>();
   const comparisons = new Map<number, Comparison>();
-  const candidates = against === undefined ? sources.earlier(build, CANDIDATES) : [against];
+  const candidates = against === undefined ? sources.earlier(build, CANDIDATES).filter(isPlanned) : [against];
   const reader = comparisonReader(sources, () => [view, ...candidates.map(viewOf)]);
 
   function viewOf(summary: BuildSummary): BuildView {
@@ -194,6 +194,11 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
     steps: shownSteps(view).map(explainStep),
     comparison: number => comparisons.get(number),
   };
+}
+
+/** Whether a build got as far as to know its steps. */
+function isPlanned({ dockerfileText, counts }: BuildSummary): boolean {
+  return dockerfileText !== undefined && counts !== undefined && counts.steps > 0;
 }
 
 /** How much changed: a file of another mode and content is two changes. */

@@ -18,7 +18,7 @@ import type { StepLog } from './history-store.ts';
 const LOG_TAIL = 8192;
 
 /** What became of a build. */
-interface RecordedBuild {
+export interface RecordedBuild {
   readonly steps: readonly StepRecord[];
   readonly logs: readonly StepLog[];
   readonly counts: BuildEnd['counts'];
