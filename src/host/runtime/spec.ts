@@ -62,7 +62,7 @@ export interface SpecOptions {
 export function stepSpec(options: SpecOptions): OciSpec {
   const { meta, security, rootless } = options;
   const insecure = security === 'insecure';
-  const paths = insecure ? {} : protectedPaths(options.processSandbox);
+  const paths = insecure ? {} : protectedPaths(options);
   const profile = insecure ? undefined : options.seccomp;
   return {
     ociVersion: OCI_VERSION,
@@ -108,8 +108,13 @@ export function processSpec({
   };
 }
 
-function protectedPaths(processSandbox: boolean): { maskedPaths: readonly string[]; readonlyPaths: readonly string[] } {
-  if (processSandbox) return { maskedPaths: MASKED_PATHS, readonlyPaths: READONLY_PATHS };
+function protectedPaths({ processSandbox, cgroupNamespace }: SpecOptions): {
+  maskedPaths: readonly string[];
+  readonlyPaths: readonly string[];
+} {
+  // Some runtimes leave the directory of version 1 controllers itself writable.
+  const cgroups = cgroupNamespace ? [] : ['/sys/fs/cgroup'];
+  if (processSandbox) return { maskedPaths: MASKED_PATHS, readonlyPaths: [...READONLY_PATHS, ...cgroups] };
   const outside = (path: string): boolean => !path.startsWith('/proc');
   return { maskedPaths: MASKED_PATHS.filter(outside), readonlyPaths: READONLY_PATHS.filter(outside) };
 }
