@@ -27,10 +27,7 @@ test('a plan says what hits, what runs and why, and runs nothing', async () => {
     'FROM base AS build\nCOPY a.txt /\nRUN cp /a.txt /out\nFROM base\nRUN echo 1 > /one\nCOPY --from=build /out /out\nRUN echo 2 > /two\n',
     { 'a.txt': 'a\n' },
   );
-  assert.deepEqual(
-    outcomes(await planned(it)),
-    Array(5).fill('run'),
-  );
+  assert.deepEqual(outcomes(await planned(it)), Array(5).fill('run'));
   const { ran } = await it.build();
   assert.equal(ran.length, 5);
   assert.deepEqual(outcomes(await planned(it)), ['not needed', 'not needed', 'not needed', 'not needed', 'hit']);
