@@ -24,7 +24,7 @@ import type { FrontendResult, ResultRef } from './frontend-result.ts';
 import type { RegistryFor } from './registry-pool.ts';
 import { sessionDirectories } from './session-cache.ts';
 import { openSessionSources } from './session-sources.ts';
-import type { ClientSolve } from './solve-request.ts';
+import { type ClientSolve, frontendCaches } from './solve-request.ts';
 import type { Worker } from './worker.ts';
 
 /** A frontend to run. */
@@ -187,7 +187,7 @@ export function openClientBuild(
       const { frontend } = frontendRequest;
       if (frontend !== 'dockerfile.v0' || !services.config.frontends.dockerfile)
         throw new StatusError(Code.unknown, `invalid frontend: ${frontend}`);
-      importsOf(frontendRequest.imports);
+      importsOf([...frontendCaches(frontendRequest.options), ...frontendRequest.imports]);
       return runDockerfileFrontend(build, frontendRequest, signal);
     },
     async files(ref, signal) {

@@ -71,6 +71,27 @@ export function cacheRequest({ Type, Attrs }: Pick<CacheOptionsEntry, 'Type' | '
   return { type: Type, attributes: Attrs };
 }
 
+/** The caches that the options of a frontend name (gateway facts, 6.1). Throws StatusError. */
+export function frontendCaches(options: ReadonlyMap<string, string>): CacheRequest[] {
+  const references = (options.get('cache-from') ?? '').split(',').filter(Boolean);
+  const named = references.map(ref => ({ type: 'registry', attributes: { ref } }));
+  const text = options.get('cache-imports');
+  if (!text) return named;
+  try {
+    const entries: unknown = JSON.parse(text);
+    if (!Array.isArray(entries)) throw new TypeError('not a list');
+    return [
+      ...entries.map((entry: { readonly Type?: string; readonly Attrs?: Readonly<Record<string, string>> | null }) => ({
+        type: entry.Type ?? '',
+        attributes: entry.Attrs ?? {},
+      })),
+      ...named,
+    ];
+  } catch (cause) {
+    throw refuse(`failed to unmarshal cache-imports: ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
+}
+
 function checkCompatibility(version: number): void {
   if (version === 0 || COMPATIBILITY_VERSIONS.includes(version)) return;
   throw refuse(
