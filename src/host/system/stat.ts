@@ -68,9 +68,11 @@ export function statFile(path: SystemPath): FileStatus | undefined {
 /**
  * Whether what lstat(2) says of a path is what `packStatus` wrote into `known` at `start`: the same status, without an object
  * for it. Throws `SystemError`.
+ *
+ * @param directory An open directory that the path starts at; the current one unless given.
  */
-export function hasStatus(path: SystemPath, known: Uint32Array, start: number): boolean {
-  if (isMissing || !readStatus(path)) return isMissing && hasStatusByNode(path, known, start);
+export function hasStatus(path: SystemPath, known: Uint32Array, start: number, directory?: number): boolean {
+  if (isMissing || !readStatus(path, directory)) return isMissing && hasStatusByNode(path, known, start, directory);
   if (known[start] !== shorts[14]) return false;
   for (let index = 0; index < WORD_INDEXES.length; index++) {
     if (known[start + 1 + index] !== words[WORD_INDEXES[index] ?? 0]) return false;
@@ -78,8 +80,9 @@ export function hasStatus(path: SystemPath, known: Uint32Array, start: number): 
   return true;
 }
 
-function hasStatusByNode(path: SystemPath, known: Uint32Array, start: number): boolean {
-  const status = statByNode(path);
+function hasStatusByNode(path: SystemPath, known: Uint32Array, start: number, directory: number | undefined): boolean {
+  const prefix = directory === undefined ? '' : `/proc/self/fd/${directory}/`;
+  const status = statByNode(typeof path === 'string' ? prefix + path : Buffer.concat([Buffer.from(prefix), path]));
   if (status === undefined) return false;
   const packed = new Uint32Array(STATUS_WORDS);
   packStatus(status, packed, 0);
@@ -120,10 +123,10 @@ export function unpackStatus(packed: Uint32Array, start: number): FileStatus {
 }
 
 /** Reads into the buffer; false if nothing is there, or `statx` is missing. */
-function readStatus(path: SystemPath): boolean {
+function readStatus(path: SystemPath, directory = AT_FDCWD): boolean {
   let result: number;
   try {
-    result = statx(AT_FDCWD, cString(path), LINKS_THEMSELVES, STATX_BASIC_STATS, bytes);
+    result = statx(directory, cString(path), LINKS_THEMSELVES, STATX_BASIC_STATS, bytes);
   } catch (error) {
     if (error instanceof TypeError) throw error;
     // A C library without statx(2).

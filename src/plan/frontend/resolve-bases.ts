@@ -8,6 +8,7 @@ import {
   withDigest,
 } from '../../wire/oci/reference.ts';
 import { DockerfileError, withLocation } from '../dockerfile/error.ts';
+import { goQuote } from '../dockerfile/go-text.ts';
 import { lintBasePlatform } from '../dockerfile/lint/plan-rules.ts';
 import { withSuggestion } from '../dockerfile/suggest.ts';
 import { compareBytewise } from '../llb/order.ts';
@@ -126,7 +127,7 @@ function parseBase(base: string): ReturnType<typeof parseReference> {
     return parseReference(base);
   } catch (cause) {
     if (!(cause instanceof ImageReferenceError)) throw cause;
-    throw new DockerfileError(`failed to parse stage name "${base}": ${cause.message}`, [], { cause });
+    throw new DockerfileError(`failed to parse stage name ${goQuote(base)}: ${cause.message}`, [], { cause });
   }
 }
 

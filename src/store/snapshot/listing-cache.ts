@@ -1,3 +1,4 @@
+import { closeSync, constants, openSync } from 'node:fs';
 import { hasStatus, packStatus, STATUS_WORDS, unpackStatus } from '../../host/system/stat.ts';
 import { type BytePath, systemPath } from '../../wire/fsutil/byte-path.ts';
 import type { Digest } from '../../wire/oci/digest.ts';
@@ -57,9 +58,7 @@ export function openListingCache({ tree, records, path }: ListingCacheOptions): 
     const prefix = location.endsWith('/') ? location : `${location}/`;
     const names = namesIn(location);
     if (names.join('\0') !== found.names) return undefined;
-    for (const [index, name] of names.entries()) {
-      if (!hasStatus(systemPath(prefix + name), statuses, (found.first + index) * STATUS_WORDS)) return undefined;
-    }
+    if (!haveStatuses(location, names, statuses, found.first)) return undefined;
     const below = directory === '' ? '' : `${directory}/`;
     for (const [index, name] of names.entries()) {
       if (((flags[found.first + index] ?? 0) & EntryFlag.entered) === 0) continue;
@@ -77,10 +76,17 @@ export function openListingCache({ tree, records, path }: ListingCacheOptions): 
     return words.every((word, index) => word === old().statuses[start + index]);
   }
 
+  function noteRecord(node: FileNode, entry: number): void {
+    const { flags, records: digests } = old();
+    const flag = flags[entry] ?? 0;
+    if ((flag & EntryFlag.record) === 0) return;
+    records.note(node, digests.toString('hex', entry * 32, entry * 32 + 32), (flag & EntryFlag.xattrs) !== 0);
+  }
+
   /** Gives the tree what a directory held, for the case that somebody asks. */
   function lend(node: FileNode, directory: StoredDirectory): void {
     if (tree.listed(node) !== undefined) return;
-    const { statuses, flags, records: digests } = old();
+    const { statuses, flags } = old();
     tree.noteChildren(node, known => {
       const names = directory.count === 0 ? [] : directory.names.split('\0');
       let links = 0;
@@ -92,10 +98,7 @@ export function openListingCache({ tree, records, path }: ListingCacheOptions): 
         // What somebody saw already stays; it was the same, or the directory would have changed.
         const child = known(name) ?? own;
         if (target !== undefined) tree.noteLink(child, target);
-        if ((flag & EntryFlag.record) !== 0) {
-          const hex = digests.toString('hex', entry * 32, entry * 32 + 32);
-          records.note(child, hex, (flag & EntryFlag.xattrs) !== 0);
-        }
+        noteRecord(child, entry);
         const below = (flag & EntryFlag.entered) === 0 ? undefined : unchanged.get(pathOf(child));
         if (below !== undefined) lend(child, below);
         return child;
@@ -110,6 +113,7 @@ export function openListingCache({ tree, records, path }: ListingCacheOptions): 
       if (before === undefined || tree.listed(node) !== undefined || !isLike(node, before)) return undefined;
       const found = await check(directory, tree.location(node), pause);
       if (found?.digest === undefined) return undefined;
+      noteRecord(node, found.first - 1);
       lend(node, found);
       return found.digest;
     },
@@ -123,6 +127,24 @@ export function openListingCache({ tree, records, path }: ListingCacheOptions): 
       stored = undefined;
     },
   };
+}
+
+/** Whether the files of a directory are as the entries from `first` on say. */
+function haveStatuses(location: BytePath, names: readonly BytePath[], statuses: Uint32Array, first: number): boolean {
+  if (names.length === 0) return true;
+  let directory: number;
+  try {
+    directory = openSync(systemPath(location), constants.O_RDONLY | constants.O_DIRECTORY);
+  } catch {
+    return false;
+  }
+  try {
+    return names.every((name, index) =>
+      hasStatus(systemPath(name), statuses, (first + index) * STATUS_WORDS, directory),
+    );
+  } finally {
+    closeSync(directory);
+  }
 }
 
 /** The listings of all directories that are known, new ones from the tree, the others from earlier listings. */

@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { STATUS_WORDS } from '../../host/system/stat.ts';
@@ -38,14 +38,16 @@ export interface Listings {
 }
 
 const MAGIC = 0x6f636c73;
-const VERSION = 1;
-const HEADER_BYTES = 64;
+const VERSION = 2;
+/** Six numbers: magic, version, entries, bytes of the table of directories, seal, none. A multiple of four bytes. */
+const HEADER_BYTES = 24;
+const SEAL_AT = 16;
 const ENTRY_BYTES = STATUS_WORDS * 4 + 32 + 1;
 
 type Row = readonly [path: string, count: number, digest: string, links: readonly string[]];
 
 /** What has never been listed. */
-export function noListings(): Listings {
+function noListings(): Listings {
   return { directories: new Map(), statuses: new Uint32Array(0), records: Buffer.alloc(0), flags: new Uint8Array(0) };
 }
 
@@ -59,11 +61,11 @@ export function readListings(path: string): Listings {
   }
   if (file.length < HEADER_BYTES || file.readUInt32LE(0) !== MAGIC || file.readUInt32LE(4) !== VERSION)
     return noListings();
-  if (!seal(file).equals(file.subarray(32, 64))) return noListings();
+  // The columns need their alignment, which a pooled buffer does not have.
+  const bytes = file.byteOffset % 4 === 0 ? file : Buffer.from(new Uint8Array(file).buffer);
+  if (seal(bytes) !== bytes.readUInt32LE(SEAL_AT)) return noListings();
   const count = file.readUInt32LE(8);
   const rowsEnd = HEADER_BYTES + count * ENTRY_BYTES + file.readUInt32LE(12);
-  // The columns need their alignment, which a pooled buffer does not have.
-  const bytes = file.byteOffset % 4 === 0 ? file : Buffer.concat([file]);
   const columns = columnsIn(bytes, count);
   const rows: Row[] = JSON.parse(bytes.toString('utf8', HEADER_BYTES + count * ENTRY_BYTES, rowsEnd));
   const names = bytes.toString('latin1', rowsEnd).split('/');
@@ -88,9 +90,15 @@ function columnsIn(bytes: Buffer, count: number): Omit<Listings, 'directories'> 
   };
 }
 
-/** What tells a whole file from one that a crash of the machine cut. */
-function seal(bytes: Buffer): Buffer {
-  return createHash('sha256').update(bytes.subarray(0, 32)).update(bytes.subarray(HEADER_BYTES)).digest();
+/** What tells a whole file from one that a crash of the machine cut: a sum in which each word and its place count. */
+function seal(bytes: Buffer): number {
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
+  let sum = bytes.length;
+  for (let index = 0; index < words.length; index++) {
+    if (index !== SEAL_AT / 4) sum = Math.imul(sum ^ (words[index] ?? 0), 0x01000193) + index;
+  }
+  for (const byte of bytes.subarray(words.length * 4)) sum = Math.imul(sum ^ byte, 0x01000193);
+  return sum >>> 0;
 }
 
 /** Writes listings; atomic, the last of several processes wins. */
@@ -100,19 +108,25 @@ export function writeListings(path: string, { directories, statuses, records, fl
   );
   const table = Buffer.from(JSON.stringify(rows));
   const names = Buffer.from([...directories.values()].map(directory => directory.names).join('/'), 'latin1');
-  const bytes = Buffer.concat([
+  const parts = [
     Buffer.alloc(HEADER_BYTES),
     Buffer.from(statuses.buffer, statuses.byteOffset, statuses.byteLength),
     records,
     flags,
     table,
     names,
-  ]);
+  ];
+  const bytes = Buffer.from(new ArrayBuffer(parts.reduce((sum, part) => sum + part.length, 0)));
+  let end = 0;
+  for (const part of parts) {
+    bytes.set(part, end);
+    end += part.length;
+  }
   bytes.writeUInt32LE(MAGIC, 0);
   bytes.writeUInt32LE(VERSION, 4);
   bytes.writeUInt32LE(flags.length, 8);
   bytes.writeUInt32LE(table.length, 12);
-  seal(bytes).copy(bytes, 32);
+  bytes.writeUInt32LE(seal(bytes), SEAL_AT);
   const temporary = `${path}.${randomUUID()}`;
   try {
     mkdirSync(dirname(path), { recursive: true });
