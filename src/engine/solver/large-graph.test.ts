@@ -35,10 +35,12 @@ for (const graph of [chain, wide]) {
     using database = openDatabase(root);
     const world = fakeWorld({ keys: sqliteKeyStore(database), parallelism: 64 });
     const build = async (target: FakeStep) => {
-      const started = performance.now();
+      // The processor's time, as other programs may hold up the clock's.
+      const started = process.cpuUsage();
       await using job = world.open();
       await job.build(world.edge(target));
-      return performance.now() - started;
+      const { user, system } = process.cpuUsage(started);
+      return (user + system) / 1000;
     };
     const small = graph(500);
     const large = graph(2000);
