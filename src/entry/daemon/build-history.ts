@@ -16,6 +16,7 @@ import {
   StatusResponseSchema,
   type UpdateBuildHistoryRequest,
 } from '../../wire/proto/gen/control/control_pb.ts';
+import { encodeTrace } from './build-trace.ts';
 import { historyFilter } from './history-filter.ts';
 import type { StatusResponse } from './status-message.ts';
 import { timestampMessage, timestampOf } from './wire-values.ts';
@@ -71,6 +72,7 @@ const schema = [
 ];
 
 const LOG_TYPE = 'application/vnd.buildkit.status.v0';
+const TRACE_TYPE = 'application/vnd.buildkit.otlp.json.v0';
 const LENGTH_BYTES = 4;
 
 /** Opens what is remembered in the database of a root. @param now nanoseconds since the epoch */
@@ -137,7 +139,8 @@ export function openBuildHistory(database: Database, limits: HistoryLimits, now:
   return {
     begin(start) {
       const { Ref: ref } = start;
-      const created = timestampMessage(now());
+      const started = now();
+      const created = timestampMessage(started);
       const record = create(BuildHistoryRecordSchema, { ...start, CreatedAt: created });
       active.set(ref, record);
       tell(BuildHistoryEventType.STARTED, record);
@@ -152,11 +155,14 @@ export function openBuildHistory(database: Database, limits: HistoryLimits, now:
         finish(end, log) {
           const time = now();
           const logs = addBlob(LOG_TYPE, encodeLog(log));
+          const error = end.error?.message;
+          const trace = addBlob(TRACE_TYPE, encodeTrace({ ref, started, ended: time, error }, log));
           const whole = create(BuildHistoryRecordSchema, {
             ...start,
             CreatedAt: created,
             ...end,
             logs,
+            trace,
             CompletedAt: timestampMessage(time),
             Generation: 1,
           });
@@ -224,7 +230,7 @@ export function openBuildHistory(database: Database, limits: HistoryLimits, now:
         remove(ref);
         return;
       }
-      // There is no trace to be written.
+      // The trace is written with the record.
       if (finalize) return;
       if (record === undefined)
         throw new StatusError(Code.unknown, `failed to retrieve ref ${ref}: file does not exist`);
