@@ -1,5 +1,6 @@
 import { Command, Help, type Option } from 'commander';
 import { addBuildCommand } from './build.ts';
+import { addCacheCommand } from './cache.ts';
 import { addCompletionCommand } from './completion.ts';
 import { addDuCommand } from './du.ts';
 import { addHistoryCommand } from './history.ts';
@@ -68,6 +69,7 @@ export function createProgram(): Command {
   addRmiCommand(program);
   addDuCommand(program);
   addPruneCommand(program);
+  addCacheCommand(program);
   addServeCommand(program);
   addCompletionCommand(program);
   addVersionCommand(program);

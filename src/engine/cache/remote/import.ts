@@ -132,7 +132,7 @@ async function withPatience<T>(
 }
 
 /** The reader of a place. */
-function readerOf(
+export function readerOf(
   place: ContentPlace,
   { directories = machineDirectories, registryFor }: Pick<CacheImportDeps, 'directories' | 'registryFor'>,
 ): ContentReader {

@@ -1,0 +1,187 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { knownSteps } from '../../engine/cache/known-steps.ts';
+import {
+  type CacheContents,
+  diffCaches,
+  type InspectedLayer,
+  type InspectedRecord,
+  inspectCache,
+} from '../../engine/cache/remote/inspect.ts';
+import { objectHttp } from '../../engine/cache/remote/object-http.ts';
+import type { Timestamp } from '../../engine/status/event.ts';
+import { parseCache } from './build-flags.ts';
+import { interruptSignal } from './interrupt.ts';
+import { openRegistries } from './open-registries.ts';
+import { openImages } from './open-stores.ts';
+import { textTable } from './table.ts';
+import { formatAge, formatBytes } from './units.ts';
+
+/** Flags of `outcrop cache inspect`. */
+export interface CacheFlags {
+  readonly json?: true;
+}
+
+/** What a command prints, and its exit code: 1 when what was looked for is not so. */
+interface Outcome {
+  readonly text: string;
+  readonly exitCode: 0 | 1;
+}
+
+type StepOf = (record: string) => string | undefined;
+
+/** Shows what a cache holds. @throws UsageError, and what reading a cache throws */
+export async function runInspect(name: string, flags: CacheFlags, root?: string, now = Date.now()): Promise<Outcome> {
+  const [contents] = await read([name], async caches => caches);
+  if (contents === undefined) throw new Error('a cache was read');
+  using steps = stepsOf(root);
+  const text = flags.json ? jsonOf(contents, steps.stepOf) : textOf(contents, steps.stepOf, now);
+  return { text, exitCode: 0 };
+}
+
+/** Reads every blob of a cache. @throws UsageError, and what reading a cache throws */
+export async function runVerify(name: string): Promise<Outcome> {
+  return read([name], async ([contents], signal) => {
+    if (contents === undefined) throw new Error('a cache was read');
+    const problems = contents.undescribed.map(digest => `${digest}: nothing says what is in it`);
+    for (const layer of contents.layers) {
+      const problem = await contents.verify(layer, signal);
+      if (problem !== undefined) problems.push(`${layer.digest}: ${problem}`);
+    }
+    const size = contents.layers.reduce((sum, layer) => sum + layer.size, 0);
+    const checked = `${count(contents.records.length, 'record')}, ${count(contents.layers.length, 'layer')} of ${formatBytes(size)}`;
+    if (problems.length === 0) return { text: `${contents.source}: ${checked}: every digest is right\n`, exitCode: 0 };
+    const wrong = count(problems.length, 'layer');
+    return {
+      text: [...problems, `${contents.source}: ${checked}: ${wrong} cannot be used`].map(line => `${line}\n`).join(''),
+      exitCode: 1,
+    };
+  });
+}
+
+/** Compares two caches. @throws UsageError, and what reading a cache throws */
+export async function runDiff(first: string, second: string, root?: string): Promise<Outcome> {
+  const [a, b] = await read([first, second], async caches => caches);
+  if (a === undefined || b === undefined) throw new Error('two caches were read');
+  using steps = stepsOf(root);
+  const { onlyInFirst, onlyInSecond, resultOnlyInFirst, resultOnlyInSecond, otherResult } = diffCaches(a, b);
+  const lines = [
+    ...onlyInFirst.map(record => `- ${nameOf(record, steps.stepOf)}`),
+    ...onlyInSecond.map(record => `+ ${nameOf(record, steps.stepOf)}`),
+    ...resultOnlyInFirst.map(record => `- the result of ${nameOf(record, steps.stepOf)}`),
+    ...resultOnlyInSecond.map(record => `+ the result of ${nameOf(record, steps.stepOf)}`),
+    ...otherResult.map(record => `! another result of ${nameOf(record, steps.stepOf)}`),
+  ];
+  if (lines.length === 0) return { text: 'Both hold the same.\n', exitCode: 0 };
+  return { text: [`--- ${a.source}`, `+++ ${b.source}`, ...lines].map(line => `${line}\n`).join(''), exitCode: 1 };
+}
+
+/** Reads caches by their names, side by side, and does something with them while their places can be reached. */
+async function read<T>(
+  names: readonly string[],
+  work: (caches: readonly CacheContents[], signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  using interrupt = interruptSignal();
+  const { signal } = interrupt;
+  await using registries = await openRegistries();
+  await using http = objectHttp();
+  const deps = { registryFor: registries.registryFor, http, env: process.env };
+  const requests = names.map(requestOf);
+  return work(await Promise.all(requests.map(request => inspectCache(request, deps, signal))), signal);
+}
+
+/** A directory that has a cache, or may only be a directory; else what `--cache-from` takes. */
+function requestOf(name: string) {
+  const isDirectory = /^\.{0,2}\//.test(name) || /^\.{1,2}$/.test(name) || existsSync(join(name, 'index.json'));
+  return isDirectory ? { type: 'local', attributes: { src: name } } : parseCache(name, 'cache');
+}
+
+/** The steps of builds on this machine, by what caches call them. */
+function stepsOf(root?: string): { readonly stepOf: StepOf } & Disposable {
+  const stores = openImages(root);
+  return {
+    stepOf: stores === undefined ? () => undefined : knownSteps(stores.database),
+    [Symbol.dispose]: () => stores?.[Symbol.dispose](),
+  };
+}
+
+function nameOf({ digest, isRoot }: InspectedRecord, stepOf: StepOf): string {
+  const step = stepOf(digest);
+  return step === undefined ? `${isRoot ? 'input' : 'step'} ${digest}` : `${step} (${digest})`;
+}
+
+function textOf(contents: CacheContents, stepOf: StepOf, now: number): string {
+  const { source, root, records, layers, undescribed } = contents;
+  const steps = records.filter(({ isRoot }) => !isRoot);
+  const kept = steps.filter(({ result }) => result !== undefined);
+  const sizes = new Map(layers.map(({ digest, size }) => [digest, size]));
+  const [newest] = kept.flatMap(({ result }) => result?.createdAt ?? []).sort((a, b) => Number(b - a));
+  const facts: [string, string][] = [
+    ['Cache', source],
+    ['Kind', kindOf(contents)],
+    ...(root === undefined ? [] : [['Digest', root.digest] as [string, string]]),
+    ['Newest result', age(newest, now)],
+    ['Steps', `${steps.length}, ${kept.length} with a result${droppedOf(contents, steps.length - kept.length)}`],
+    ['Inputs', String(records.length - steps.length)],
+    ['Layers', `${layers.length}, ${formatBytes(layers.reduce((sum, { size }) => sum + size, 0))}`],
+    ...undescribed.map((digest): [string, string] => ['Unusable', `${digest}: nothing says what is in it`]),
+  ];
+  const width = Math.max(...facts.map(([title]) => title.length)) + 1;
+  const head = facts.map(([title, value]) => `${`${title}:`.padEnd(width)} ${value}\n`).join('');
+  const stepRows = steps.map(({ digest, result }) => [
+    short(digest),
+    result === undefined ? '-' : String(result.layers.length),
+    result === undefined ? '-' : formatBytes(result.layers.reduce((sum, layer) => sum + (sizes.get(layer) ?? 0), 0)),
+    result === undefined ? 'only the key' : age(result.createdAt, now),
+    stepOf(digest) ?? '',
+  ]);
+  const layerRows = layers.map(layer => [
+    short(layer.digest),
+    formatBytes(layer.size),
+    age(layer.createdAt, now),
+    layer.description ?? (layer.isUsed ? '' : 'no result stands on it'),
+  ]);
+  const stepTable = textTable(['STEP', 'LAYERS', 'SIZE', 'MADE', 'WHAT'], stepRows);
+  return `${head}\n${stepTable}\n${textTable(['LAYER', 'SIZE', 'MADE', 'WHAT'], layerRows)}`;
+}
+
+function kindOf({ kind, root }: CacheContents): string {
+  if (kind === 'document') return 'a document of an object store';
+  return `${kind === 'cache' ? 'a cache of its own' : 'inside an image'}, ${root?.mediaType ?? ''}`;
+}
+
+function droppedOf({ kind }: CacheContents, count: number): string {
+  if (count === 0) return '';
+  return `; of ${count} only the key: ${kind === 'inline' ? 'inline caches have only' : 'mode=min exports only'} what the image is made of`;
+}
+
+function jsonOf(contents: CacheContents, stepOf: StepOf): string {
+  const { source, kind, root, records, layers, undescribed } = contents;
+  const time = (at: Timestamp | undefined) =>
+    at === undefined ? {} : { createdAt: new Date(Number(at / 1_000_000n)).toISOString() };
+  const value = {
+    source,
+    kind,
+    root,
+    records: records.map(({ result, ...record }) => ({
+      ...record,
+      step: stepOf(record.digest),
+      result: result && { layers: result.layers, ...time(result.createdAt) },
+    })),
+    layers: layers.map(({ createdAt, ...layer }: InspectedLayer) => ({ ...layer, ...time(createdAt) })),
+    undescribed,
+  };
+  return `${JSON.stringify(value, undefined, 2)}\n`;
+}
+
+function age(time: Timestamp | undefined, now: number): string {
+  return time === undefined ? 'unknown' : `${formatAge(Math.max(0, now - Number(time / 1_000_000n)))} ago`;
+}
+
+function short(digest: string): string {
+  return digest.replace(/^sha256:/, '').slice(0, 12);
+}
+
+function count(number: number, what: string): string {
+  return number === 1 ? `1 ${what}` : `${number} ${what}s`;
+}
