@@ -50,7 +50,7 @@ export interface BuildFlags {
   readonly ulimit: readonly string[];
   readonly cgroupParent?: string;
   readonly parallel?: string;
-  readonly builder?: string;
+  readonly builder?: readonly string[];
   readonly progress: string;
   readonly quiet?: boolean;
   readonly debug?: boolean;

@@ -69,7 +69,12 @@ export function addBuildCommand(program: Command): void {
     .option('--ulimit <spec>', 'limit of RUN steps: NAME=SOFT[:HARD]', collect, [])
     .option('--cgroup-parent <path>', 'parent cgroup of RUN steps')
     .option('--parallel <n>', 'steps that run at the same time (default: the number of cores)')
-    .option('--builder <address>', 'build on a BuildKit daemon instead of in this process')
+    .option(
+      '--builder <address>',
+      'build on a BuildKit daemon: unix://, tcp://[,cacert=,cert=,key=], ssh://, docker-container://, kube-pod://',
+      collect,
+      [],
+    )
     .optionsGroup("Docker's builder before BuildKit:")
     .option('--legacy', 'build with its rules, one image a step, and its output')
     .addOption(new Option('--rm', 'remove the containers of steps that succeeded').hideHelp())

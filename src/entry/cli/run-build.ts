@@ -3,7 +3,7 @@ import type { WarningEvent } from '../../engine/status/event.ts';
 import { needsRootless, runRootless } from '../../host/runtime/rootless.ts';
 import { createDisplay, PROGRESS_MODES, type ProgressMode } from '../../insight/progress/display.ts';
 import { sourceExcerpt } from '../../insight/progress/excerpt.ts';
-import { BuildError } from '../builder/builder.ts';
+import { BuildError, type Builder } from '../builder/builder.ts';
 import { openEmbeddedBuilder } from '../builder/embedded.ts';
 import type { BuildResult } from '../builder/request.ts';
 import { type BuildFlags, buildRequest } from './build-request.ts';
@@ -22,13 +22,13 @@ export async function runBuild(path: string, flags: BuildFlags): Promise<number>
   const mode = progressMode(flags);
   const call = parseCall(flags.call);
   const parallelism = parallelismOf(flags.parallel);
+  const isRemote = (flags.builder?.length ?? 0) > 0;
   // Started again in a user namespace, where an ordinary user may mount and map owners.
-  if (needsRootless()) return runRootless();
+  if (!isRemote && needsRootless()) return runRootless();
   // Before anything asynchronous runs: threads that exist already would stay outside the engine's mount namespace.
-  await using builder = openEmbeddedBuilder({
-    endsWithProcess: true,
-    ...(parallelism === undefined ? {} : { parallelism }),
-  });
+  await using builder = isRemote
+    ? await remoteBuilder(flags)
+    : openEmbeddedBuilder({ endsWithProcess: true, ...(parallelism === undefined ? {} : { parallelism }) });
   const request = await buildRequest(path, flags);
   using interrupt = interruptSignal();
   const display = createDisplay(mode, process.stderr, process.env);
@@ -63,6 +63,28 @@ export async function runBuild(path: string, flags: BuildFlags): Promise<number>
   if (flags.metadataFile !== undefined) await writeMetadataFile(flags.metadataFile, result.response);
   if (mode === 'quiet') process.stdout.write(`${id}\n`);
   return why();
+}
+
+/**
+ * The builder that `--builder` names.
+ * @throws UsageError for flags that only a build in this process obeys
+ */
+async function remoteBuilder(flags: BuildFlags): Promise<Builder> {
+  const own = [
+    ['--parallel', flags.parallel !== undefined],
+    ['--why', flags.why],
+    ['--why-file', flags.whyFile !== undefined],
+    ['--fail-on', flags.failOn?.length],
+  ] as const;
+  for (const [flag, isGiven] of own)
+    if (isGiven) throw new UsageError(`${flag} is for builds in this process and cannot be used with --builder`);
+  const [{ parseBuilderAddresses }, { openRemoteBuilder }] = await Promise.all([
+    import('../remote/builder-address.ts'),
+    import('../remote/remote-builder.ts'),
+  ]);
+  const addresses = parseBuilderAddresses(flags.builder ?? [], process.env);
+  if (addresses.length === 0) throw new UsageError('--builder: expected the address of a BuildKit daemon');
+  return openRemoteBuilder(addresses);
 }
 
 /**

@@ -44,7 +44,7 @@ const HUB_HOSTS = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io
 const TOKEN_USER = '<token>';
 
 /** The directory of Docker's client configuration: `$DOCKER_CONFIG`, else `~/.docker`. */
-function dockerConfigDir(env: NodeJS.ProcessEnv): string {
+export function dockerConfigDir(env: NodeJS.ProcessEnv): string {
   return env['DOCKER_CONFIG'] || join(env['HOME'] || homedir(), '.docker');
 }
 

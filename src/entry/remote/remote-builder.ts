@@ -1,0 +1,31 @@
+import { channelToAddress } from '../../wire/grpc/dial.ts';
+import type { Builder } from '../builder/builder.ts';
+import type { BuildRequest } from '../builder/request.ts';
+import type { BuilderAddress } from './builder-address.ts';
+import { chooseBuilder } from './choose-builder.ts';
+import { type RemoteConnection, runRemoteBuild } from './remote-build.ts';
+import { runRemoteCall } from './remote-call.ts';
+
+/**
+ * A builder on a BuildKit daemon, or on the one of several that `chooseBuilder` prefers. It connects with the first build.
+ *
+ * `build` and `call` throw UnreachableBuilderError too: when no daemon is there that speaks the protocol.
+ */
+export function openRemoteBuilder(addresses: readonly BuilderAddress[]): Builder {
+  const stack = new AsyncDisposableStack();
+  const connections = addresses.map(({ address, tls }): RemoteConnection => {
+    const options = tls === undefined ? {} : { tls };
+    return {
+      address,
+      channel: stack.use(channelToAddress(address, options)),
+      solving: stack.use(channelToAddress(address, options)),
+    };
+  });
+  const choose = ({ platforms }: BuildRequest, signal: AbortSignal) => chooseBuilder(connections, platforms, signal);
+  return {
+    build: async (request, emit, signal) => runRemoteBuild(await choose(request, signal), request, emit, signal),
+    call: async (request, requestID, emit, signal) =>
+      runRemoteCall(await choose(request, signal), request, requestID, emit, signal),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
