@@ -10,6 +10,8 @@ export interface FrontendCall {
   readonly frontend: string;
   /** As the client sends them. */
   readonly options: ReadonlyMap<string, string>;
+  /** The calls that made graphs which this one was given, by the names it was given them under. */
+  readonly inputs?: ReadonlyMap<string, FrontendCall>;
 }
 
 /** Where the Dockerfile came from. */
@@ -22,6 +24,7 @@ interface ToldCall {
   readonly source: ConfigSource;
   readonly frontend: string;
   readonly options: ReadonlyMap<string, string>;
+  readonly inputs: ReadonlyMap<string, ToldCall>;
 }
 
 /** The request of a build as provenance tells it. */
@@ -75,17 +78,11 @@ export function vcsJson({ options }: FrontendCall): string | undefined {
 
 /** Takes out what mode `min` does not tell: build arguments, labels, secrets and agents. Says whether options were left out. */
 export function scrubRequest(request: ToldRequest): { readonly request: ToldRequest; readonly incomplete: boolean } {
-  const own = scrubOptions(request.options);
-  const root = request.root && scrubOptions(request.root.options);
+  const own = scrubCall(request);
+  const root = request.root && scrubCall(request.root);
   return {
-    request: {
-      ...request,
-      options: own,
-      secrets: [],
-      ssh: [],
-      root: request.root && root && { ...request.root, options: root },
-    },
-    incomplete: own.size < request.options.size || (root?.size ?? 0) < (request.root?.options.size ?? 0),
+    request: { ...request, ...own.call, secrets: [], ssh: [], root: root?.call },
+    incomplete: own.incomplete || (root?.incomplete ?? false),
   };
 }
 
@@ -97,6 +94,7 @@ export function requestJson(request: ToldRequest): string {
     secrets: idsJson(request.secrets),
     ssh: idsJson(request.ssh),
     locals: jsonList(request.locals.map(name => goJson({ name }))),
+    inputs: inputsJson(request.inputs),
     root: request.root && callJson(request.root),
     compatibilityVersion: String(request.compatibilityVersion),
   });
@@ -112,8 +110,16 @@ export function sourceJson(source: ConfigSource, path: 'path' | 'entryPoint'): s
 }
 
 function callJson(call: ToldCall): string {
-  const request = jsonObject({ frontend: jsonText(call.frontend), args: optionsJson(call.options) });
+  const request = jsonObject({
+    frontend: jsonText(call.frontend),
+    args: optionsJson(call.options),
+    inputs: inputsJson(call.inputs),
+  });
   return jsonObject({ configSource: sourceJson(call.source, 'path'), request });
+}
+
+function inputsJson(inputs: ReadonlyMap<string, ToldCall>): string | undefined {
+  return jsonMap([...inputs].map(([name, call]) => [name, callJson(call)]));
 }
 
 function optionsJson(options: ReadonlyMap<string, string>): string | undefined {
@@ -124,8 +130,14 @@ function idsJson(ids: readonly CapturedID[]): string | undefined {
   return jsonList(ids.map(({ id, optional }) => goJson({ id, optional: optional || undefined })));
 }
 
-function scrubOptions(options: ReadonlyMap<string, string>): Map<string, string> {
-  return new Map([...options].filter(([name]) => !/^(build-arg|label):/.test(name)));
+function scrubCall(call: ToldCall): { readonly call: ToldCall; readonly incomplete: boolean } {
+  const options = new Map([...call.options].filter(([name]) => !/^(build-arg|label):/.test(name)));
+  const inputs = [...call.inputs].map(([name, input]) => [name, scrubCall(input)] as const);
+  const { source, frontend } = call;
+  return {
+    call: { source, frontend, options, inputs: new Map(inputs.map(([name, scrubbed]) => [name, scrubbed.call])) },
+    incomplete: options.size < call.options.size || inputs.some(([, { incomplete }]) => incomplete),
+  };
 }
 
 function tellCall(call: FrontendCall, capture: ProvenanceCapture): ToldCall {
@@ -147,6 +159,7 @@ function tellCall(call: FrontendCall, capture: ProvenanceCapture): ToldCall {
     source: { ...(context && findMaterial(context, capture)), ...(path && { path }) },
     frontend: call.frontend,
     options,
+    inputs: new Map([...(call.inputs ?? [])].map(([name, input]) => [name, tellCall(input, capture)])),
   };
 }
 

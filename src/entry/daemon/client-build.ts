@@ -60,6 +60,8 @@ export interface ClientBuild extends AsyncDisposable {
    * `load` does.
    */
   makeRef(definition: Definition, call: FrontendCall): ResultRef | undefined;
+  /** The call of a frontend that made a graph; undefined for one that none made, or several that differ. */
+  callOf(definition: Definition): FrontendCall | undefined;
   /** The result that a graph alone is. */
   definitionResult(definition: Definition | undefined, imports: readonly CacheRequest[]): FrontendResult;
   /** Runs a frontend to its end. Rejects with FrontendError. */
@@ -125,6 +127,7 @@ export function openClientBuild(
     env: {},
   };
   const imports = new Map<string, RemoteImport>();
+  const calls = stack.use(services.calls.hold());
 
   /** Opens caches that a frontend names; those that are open already are the same. */
   function importsOf(requests: readonly CacheRequest[]): RemoteImport[] {
@@ -140,6 +143,7 @@ export function openClientBuild(
   ): ResultRef | undefined {
     if (definition.def.length === 0) return undefined;
     const graph = load(definition);
+    if (call !== undefined) calls.note(definition, call);
     return {
       id: newID(),
       definition,
@@ -171,6 +175,7 @@ export function openClientBuild(
     graphs,
     images,
     load,
+    callOf: calls.find,
     makeRef: (definition, call) => makeRef(definition, call, [...imports.values()]),
     useImports(more) {
       for (const one of more) imports.set(one.id, one);

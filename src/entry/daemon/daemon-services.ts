@@ -3,6 +3,7 @@ import type { SessionManager } from '../../wire/session/session-manager.ts';
 import type { Engine } from '../builder/engine.ts';
 import type { BuildHistory } from './build-history.ts';
 import type { BuildTable } from './build-table.ts';
+import type { FrontendCalls } from './frontend-calls.ts';
 import type { ReceivedDirectories } from './received-directories.ts';
 import type { RegistryPool } from './registry-pool.ts';
 import type { StoreGate } from './store-gate.ts';
@@ -17,6 +18,7 @@ export interface DaemonServices {
   readonly sessions: SessionManager;
   readonly received: ReceivedDirectories;
   readonly registries: RegistryPool;
+  readonly calls: FrontendCalls;
   readonly history: BuildHistory;
   readonly gate: StoreGate;
   /** What builds may be granted. */

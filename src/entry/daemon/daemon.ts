@@ -22,6 +22,7 @@ import type { DaemonLog } from './daemon-log.ts';
 import type { DaemonServices } from './daemon-services.ts';
 import { chooseProtocol } from './docker/protocol.ts';
 import { createDockerServer } from './docker/server.ts';
+import { createFrontendCalls } from './frontend-calls.ts';
 import { openReceivedDirectories } from './received-directories.ts';
 import { createRegistryPool } from './registry-pool.ts';
 import { openStoreGate, type StoreGate } from './store-gate.ts';
@@ -76,6 +77,7 @@ export async function startDaemon(
     sessions: stack.use(createSessionManager()),
     received: openReceivedDirectories(join(engine.root, 'received')),
     registries: stack.use(createRegistryPool(engine.openRegistry)),
+    calls: createFrontendCalls(),
     history: openBuildHistory(
       engine.database,
       { maxAge: config.historyMaxAge, maxEntries: config.historyMaxEntries },
