@@ -89,7 +89,7 @@ async function inputsOf(
     assert.ok(isDigest(digest));
     return { ref, digest, local: ociLayout !== undefined, ...(platform && { platform }) };
   });
-  const graphs = host.solved.map(loadDefinition);
+  const graphs = host.solved.map(definition => loadDefinition(definition));
   const inputs = plan.platforms.map(({ id, platform, definition }): [string, ProvenanceInput] => [
     plan.isMultiPlatform ? id : '',
     {

@@ -5,6 +5,7 @@ import { messageOf } from '../../engine/solver/errors.ts';
 import type { Op } from '../../engine/solver/op.ts';
 import type { Job } from '../../engine/solver/solver.ts';
 import type { OciLayouts } from '../../engine/source/oci-layout.ts';
+import type { SourcePolicy } from '../../engine/source/source-policy.ts';
 import { createSources, type Sources, type SourcesOptions } from '../../engine/source/sources.ts';
 import type { EventSink } from '../../engine/status/event.ts';
 import { type LoadedGraph, loadDefinition } from '../../plan/llb/load.ts';
@@ -26,6 +27,8 @@ export interface BuildScopeOptions {
   /** Gives the bytes behind a URL that means the client of the build; undefined for others. */
   readonly upload?: SourcesOptions['upload'];
   readonly entitlements: ReadonlySet<string>;
+  /** What sources the build may have; any unless said. */
+  readonly policy?: SourcePolicy | undefined;
   /** Sees each graph that is loaded. */
   readonly onLoad: (graph: LoadedGraph) => void;
 }
@@ -35,8 +38,11 @@ export interface BuildScope extends AsyncDisposable {
   readonly job: Job<Ref>;
   readonly sources: Sources;
   readonly context: OpContext;
-  /** Reads a graph. @throws DefinitionError, and BuildError for one that asks for what was not allowed. */
-  load(definition: Definition): LoadedGraph;
+  /**
+   * Reads a graph. @throws DefinitionError, and BuildError for one that asks for what was not allowed.
+   * @param policy for this graph, in place of the build's
+   */
+  load(definition: Definition, policy?: SourcePolicy): LoadedGraph;
 }
 
 /** Opens a build on an engine. */
@@ -61,8 +67,8 @@ export function openBuildScope(engine: Engine, options: BuildScopeOptions): Buil
     }),
   );
   const job = stack.use(engine.solver.openJob({ emit }));
-  const load = (definition: Definition) => {
-    const graph = loadDefinition(definition);
+  const load = (definition: Definition, policy = options.policy) => {
+    const graph = loadDefinition(definition, policy && loadedBy(policy));
     for (const { op } of graph.vertices) if (op.op.case === 'exec') checkLoad(op.op.value, entitlements);
     options.onLoad(graph);
     return graph;
@@ -81,6 +87,17 @@ export function openBuildScope(engine: Engine, options: BuildScopeOptions): Buil
     now: engine.now,
   };
   return { job, sources, context, load, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+/** Rewrites sources as a policy says while a graph is loaded. */
+function loadedBy(policy: SourcePolicy): SourcePolicy {
+  return source => {
+    try {
+      return policy(source);
+    } catch (cause) {
+      throw new BuildError(`failed to load LLB: ${messageOf(cause)}`, { cause });
+    }
+  };
 }
 
 /** Refuses a graph that asks for what was not allowed, before anything of it runs. */

@@ -20,7 +20,7 @@ import { shareStore } from '../../store/lock.ts';
 import { type LayerStore, openLayerStore } from '../../store/snapshot/layer-store.ts';
 import type { Platform } from '../../wire/oci/descriptor.ts';
 import { hostPlatform, normalizePlatform } from '../../wire/oci/platform.ts';
-import { createRegistryClient, type RegistryClient, type RegistryOptions } from '../../wire/registry/client.ts';
+import { createRegistryClient, type RegistryAccess, type RegistryClient } from '../../wire/registry/client.ts';
 import { lazyRuntime } from './lazy-runtime.ts';
 import { resolveBuildOp } from './solver-graph.ts';
 
@@ -57,7 +57,7 @@ export interface Engine extends AsyncDisposable {
    * A client for someone else's credentials; whoever opens it disposes it.
    * @param insecureHost a host that may be spoken to in any way
    */
-  readonly openRegistry: (credentials: RegistryOptions['credentials'], insecureHost?: string) => RegistryClient;
+  readonly openRegistry: (access: RegistryAccess, insecureHost?: string) => RegistryClient;
   readonly runtime: Runtime;
   readonly cacheMounts: CacheMountStore;
   readonly solver: Solver<Ref>;
@@ -80,15 +80,16 @@ export async function openEngine(options: EngineOptions, signal: AbortSignal): P
   const layers = stack.use(openLayerStore({ root, content, database, now, elsewhere: places.fetchOf }));
   stack.use(await (options.lockStore ?? shareStore)(root, () => layers.sweep(), signal));
   const registries = options.registries ?? (await loadBuildkitdConfig(process.env));
-  const openRegistry: Engine['openRegistry'] = (credentials, insecureHost) =>
-    registryClient(insecureHost === undefined ? registries : withInsecure(registries, insecureHost), credentials);
-  const ownCredentials: RegistryOptions['credentials'] = async (host, inner) =>
-    credentialsFor(await loadDockerConfig(process.env), host, inner);
-  const registry = stack.use(openRegistry(ownCredentials));
+  const openRegistry: Engine['openRegistry'] = (access, insecureHost) =>
+    registryClient(insecureHost === undefined ? registries : withInsecure(registries, insecureHost), access);
+  const ownAccess: RegistryAccess = {
+    credentials: async (host, inner) => credentialsFor(await loadDockerConfig(process.env), host, inner),
+  };
+  const registry = stack.use(openRegistry(ownAccess));
   const trusting = new Map<string, RegistryClient>();
   const registryFor: Engine['registryFor'] = (host, insecure) => {
     if (!insecure) return registry;
-    const known = trusting.get(host) ?? owned.use(openRegistry(ownCredentials, host));
+    const known = trusting.get(host) ?? owned.use(openRegistry(ownAccess, host));
     trusting.set(host, known);
     return known;
   };
@@ -136,11 +137,11 @@ function withInsecure(config: BuildkitdConfig, host: string): BuildkitdConfig {
 /** A client with the registries of the configuration; credentials are looked up when a registry asks for them. */
 function registryClient(
   { registries, maxRegistryConcurrency }: BuildkitdConfig,
-  credentials: RegistryOptions['credentials'],
+  access: RegistryAccess,
 ): RegistryClient {
   return createRegistryClient({
     hosts: registries,
-    ...(credentials === undefined ? {} : { credentials }),
+    ...access,
     ...(maxRegistryConcurrency === undefined ? {} : { maxConcurrency: maxRegistryConcurrency }),
   });
 }

@@ -22,7 +22,7 @@ const LLB = `
   exec.mount.cache.content exec.mount.selector exec.mount.tmpfs exec.mount.tmpfs.size exec.mount.secret exec.mount.ssh
   exec.cgroup exec.secretenv exec.validexitcode
   file.base file.rm.wildcard file.rm.nofollowsymlink file.copy.includeexcludepatterns file.copy.requiredpaths
-  file.copy.alwaysreplaceexistingdestpaths file.symlink.create
+  file.copy.alwaysreplaceexistingdestpaths file.copy.modestring file.symlink.create
   constraints platform meta.ignorecache meta.description meta.exportcache
   mergeop diffop passthroughop
   exporter.image.annotations exporter.image.attestations exporter.sourcedateepoch exporter.multiple

@@ -4,6 +4,7 @@ import type { CacheExportDeps, CacheImportDeps, CacheRequest } from '../../engin
 import type { ImageMaterial } from '../../engine/exporter/provenance-materials.ts';
 import type { FrontendCall } from '../../engine/exporter/provenance-request.ts';
 import { contentsOf } from '../../engine/ops/ref-contents.ts';
+import { type SourcePolicy, sourcePolicy } from '../../engine/source/source-policy.ts';
 import type { Sources } from '../../engine/source/sources.ts';
 import type { BuildEvent, EventSink, Timestamp } from '../../engine/status/event.ts';
 import type { LoadedGraph } from '../../plan/llb/load.ts';
@@ -53,6 +54,9 @@ export interface ClientBuild extends AsyncDisposable {
   readonly graphs: readonly LoadedGraph[];
   readonly images: readonly ImageMaterial[];
 
+  /** What sources the build may have. */
+  readonly policy: SourcePolicy;
+
   /** Reads a graph. Throws StatusError, DefinitionError and BuildError for one that cannot be solved. */
   load(definition: Definition): LoadedGraph;
   /**
@@ -62,8 +66,15 @@ export interface ClientBuild extends AsyncDisposable {
   makeRef(definition: Definition, call: FrontendCall): ResultRef | undefined;
   /** The call of a frontend that made a graph; undefined for one that none made, or several that differ. */
   callOf(definition: Definition): FrontendCall | undefined;
-  /** The result that a graph alone is. */
-  definitionResult(definition: Definition | undefined, imports: readonly CacheRequest[]): FrontendResult;
+  /**
+   * The result that a graph alone is.
+   * @param policy for its sources, in place of the build's
+   */
+  definitionResult(
+    definition: Definition | undefined,
+    imports: readonly CacheRequest[],
+    policy?: SourcePolicy,
+  ): FrontendResult;
   /** Runs a frontend to its end. Rejects with FrontendError. */
   runFrontend(request: FrontendRequest, signal: AbortSignal): Promise<FrontendResult>;
   /** The files of a result, made if need be, and on the disk. */
@@ -76,12 +87,20 @@ export interface ClientBuild extends AsyncDisposable {
   noteImage(image: ImageMaterial): void;
 }
 
+/** Who is told of a build, and what earlier attempts of it came to know. */
+interface ClientBuildOptions {
+  readonly emit: EventSink;
+  /** Told of each event before `emit` is. */
+  readonly onEvent: (event: BuildEvent) => void;
+  /** Layers of imported caches that cannot be had; the build adds those that it finds. */
+  readonly lost: Set<string>;
+}
+
 /** Opens a build for a client. What it holds is released when it is disposed. */
 export function openClientBuild(
   services: DaemonServices,
   request: ClientSolve,
-  emit: EventSink,
-  onEvent: (event: BuildEvent) => void,
+  { emit, onEvent, lost }: ClientBuildOptions,
 ): ClientBuild {
   const { engine, worker } = services;
   const stack = new AsyncDisposableStack();
@@ -91,6 +110,7 @@ export function openClientBuild(
     onEvent(event);
     emit(event);
   };
+  const policy = sourcePolicy(request.policies);
   const session = stack.use(openSessionSources(services, request.session, said));
   const scope = stack.use(
     openBuildScope(engine, {
@@ -102,14 +122,15 @@ export function openClientBuild(
       local: session.local,
       upload: session.upload,
       entitlements: request.entitlements,
+      policy,
       onLoad: graph => void graphs.push(graph),
     }),
   );
   const ended = new AbortController();
   stack.defer(() => ended.abort());
 
-  function load(definition: Definition): LoadedGraph {
-    const graph = scope.load(definition);
+  function load(definition: Definition, policy?: SourcePolicy): LoadedGraph {
+    const graph = scope.load(definition, policy);
     for (const { metadata } of graph.vertices) requireLlbCapabilities(Object.keys(metadata?.caps ?? {}));
     return graph;
   }
@@ -123,6 +144,8 @@ export function openClientBuild(
     layers: engine.layers,
     layerBlobs: engine.layerBlobs,
     repositoryOf: () => undefined,
+    lost,
+    places: engine.places,
     http: stack.use(objectHttp()),
     env: {},
   };
@@ -140,9 +163,10 @@ export function openClientBuild(
     definition: Definition,
     call: FrontendCall | undefined,
     caches: readonly RemoteImport[],
+    policy?: SourcePolicy,
   ): ResultRef | undefined {
     if (definition.def.length === 0) return undefined;
-    const graph = load(definition);
+    const graph = load(definition, policy);
     if (call !== undefined) calls.note(definition, call);
     return {
       id: newID(),
@@ -166,7 +190,7 @@ export function openClientBuild(
     worker,
     platform: worker.platforms[0],
     scope,
-    sources: scope.sources,
+    sources: governed(scope.sources, policy),
     registryFor: session.registryFor,
     cacheDeps,
     startedAt: engine.now(),
@@ -174,15 +198,16 @@ export function openClientBuild(
     now: engine.now,
     graphs,
     images,
-    load,
+    policy,
+    load: definition => load(definition),
     callOf: calls.find,
     makeRef: (definition, call) => makeRef(definition, call, [...imports.values()]),
     useImports(more) {
       for (const one of more) imports.set(one.id, one);
     },
-    definitionResult(definition, requests) {
+    definitionResult(definition, requests, own) {
       return {
-        ref: definition === undefined ? undefined : makeRef(definition, undefined, importsOf(requests)),
+        ref: definition === undefined ? undefined : makeRef(definition, undefined, importsOf(requests), own),
         refs: undefined,
         metadata: new Map(),
         attestations: new Map(),
@@ -205,4 +230,18 @@ export function openClientBuild(
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
   return build;
+}
+
+/** Sources that are looked up as a policy says. */
+function governed(sources: Sources, policy: SourcePolicy): Sources {
+  return {
+    ...sources,
+    async imageConfig(query, signal) {
+      const scheme = query.ociLayout === undefined ? 'docker-image://' : 'oci-layout://';
+      const { identifier } = policy({ identifier: `${scheme}${query.ref}`, attrs: {} });
+      if (!identifier.startsWith(scheme))
+        throw new StatusError(Code.unknown, `the source policy makes ${identifier} of an image that is looked up`);
+      return sources.imageConfig({ ...query, ref: identifier.slice(scheme.length) }, signal);
+    },
+  };
 }

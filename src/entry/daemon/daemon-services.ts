@@ -1,4 +1,5 @@
 import type { DaemonConfig } from '../../host/config/daemon-config.ts';
+import type { SessionTokens } from '../../wire/session/auth/session-auth.ts';
 import type { SessionManager } from '../../wire/session/session-manager.ts';
 import type { Engine } from '../builder/engine.ts';
 import type { BuildHistory } from './build-history.ts';
@@ -18,6 +19,8 @@ export interface DaemonServices {
   readonly sessions: SessionManager;
   readonly received: ReceivedDirectories;
   readonly registries: RegistryPool;
+  /** For registries, fetched by clients. */
+  readonly tokens: SessionTokens;
   readonly calls: FrontendCalls;
   readonly history: BuildHistory;
   readonly gate: StoreGate;

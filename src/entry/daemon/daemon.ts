@@ -12,6 +12,7 @@ import { Control } from '../../wire/proto/gen/control/control_pb.ts';
 import { LLBBridge } from '../../wire/proto/gen/control/gateway_pb.ts';
 import { Health } from '../../wire/proto/gen/grpc/health_pb.ts';
 import { TraceService } from '../../wire/proto/gen/otel/trace_service_pb.ts';
+import { createSessionTokens } from '../../wire/session/auth/session-auth.ts';
 import { createSessionManager } from '../../wire/session/session-manager.ts';
 import { openEngine } from '../builder/engine.ts';
 import { openBuildHistory } from './build-history.ts';
@@ -77,6 +78,7 @@ export async function startDaemon(
     sessions: stack.use(createSessionManager()),
     received: openReceivedDirectories(join(engine.root, 'received')),
     registries: stack.use(createRegistryPool(engine.openRegistry)),
+    tokens: createSessionTokens(),
     calls: createFrontendCalls(),
     history: openBuildHistory(
       engine.database,

@@ -37,7 +37,7 @@ export async function runDockerfileFrontend(
       platforms: build.worker.platforms,
       job: scope.job,
       context: scope.context,
-      sources: scope.sources,
+      sources: build.sources,
       emit: build.emit,
       now: build.now,
       load(definition) {

@@ -1,6 +1,4 @@
-import type { RegistryClient, RegistryOptions } from '../../wire/registry/client.ts';
-
-type Credentials = NonNullable<RegistryOptions['credentials']>;
+import type { RegistryAccess, RegistryClient } from '../../wire/registry/client.ts';
 
 /** The client for a host. `insecure`: plain HTTP will do, and certificates are not checked. */
 export type RegistryFor = (host: string, insecure: boolean) => RegistryClient;
@@ -14,12 +12,12 @@ export interface RegistryPool extends AsyncDisposable {
    * The clients of a session.
    * @param use ends the use when it is disposed
    */
-  use(session: string, use: AsyncDisposableStack, credentials: Credentials): RegistryFor;
+  use(session: string, use: AsyncDisposableStack, access: RegistryAccess): RegistryFor;
 }
 
 /** @param open makes a client; for a host that need not be trusted, if one is named */
 export function createRegistryPool(
-  open: (credentials: Credentials, insecureHost?: string) => RegistryClient,
+  open: (access: RegistryAccess, insecureHost?: string) => RegistryClient,
 ): RegistryPool {
   const sessions = new Map<string, { readonly clients: Map<string, RegistryClient>; uses: number }>();
   let uses = 0;
@@ -31,7 +29,7 @@ export function createRegistryPool(
   }
 
   return {
-    use(session, use, credentials) {
+    use(session, use, access) {
       const entry = sessions.get(session) ?? { clients: new Map(), uses: 0 };
       sessions.set(session, entry);
       entry.uses += 1;
@@ -43,7 +41,7 @@ export function createRegistryPool(
       });
       return (host, insecure) => {
         const name = insecure ? host : '';
-        const client = entry.clients.get(name) ?? (insecure ? open(credentials, host) : open(credentials));
+        const client = entry.clients.get(name) ?? (insecure ? open(access, host) : open(access));
         entry.clients.set(name, client);
         return client;
       };

@@ -5,10 +5,9 @@ import { openLocalContexts } from '../../engine/source/local.ts';
 import type { OciLayouts } from '../../engine/source/oci-layout.ts';
 import type { EventSink } from '../../engine/status/event.ts';
 import { Code } from '../../wire/grpc/code.ts';
-import { serviceClient } from '../../wire/grpc/service-client.ts';
 import { hasCode } from '../../wire/grpc/status.ts';
-import { Auth } from '../../wire/proto/gen/session/auth_pb.ts';
-import type { RegistryOptions } from '../../wire/registry/client.ts';
+import type { RegistryAccess } from '../../wire/registry/client.ts';
+import { type SessionTokens, sessionCredentials } from '../../wire/session/auth/session-auth.ts';
 import { fetchSecret } from '../../wire/session/secrets.ts';
 import { type Session, SessionError } from '../../wire/session/session.ts';
 import { isUploadUrl, pullUpload } from '../../wire/session/upload.ts';
@@ -54,7 +53,7 @@ export function openSessionSources(services: DaemonServices, session: string, em
       },
     },
     ssh: stack.use(sessionSsh(perhaps)),
-    registryFor: services.registries.use(session, stack, sessionCredentials(perhaps)),
+    registryFor: services.registries.use(session, stack, sessionAccess(services.tokens, perhaps)),
     ociLayouts: sessionLayouts(own),
     local: request => sessionLocalOp(request, { session, find, received, contexts, emit, now: engine.now }),
     upload: (url, signal) => (isUploadUrl(url) ? sessionUpload(own, url, signal) : undefined),
@@ -67,25 +66,25 @@ async function* sessionUpload(own: SessionSources['own'], url: URL, signal: Abor
   yield* pullUpload((await own(signal)).channel, url, signal);
 }
 
-const AUTH_TIMEOUT = 60_000;
-
-/** The credentials of the client for registries; none when it has no session, or does not give any. */
-function sessionCredentials(
+/** The client's proof of itself to registries; none when it has no session, or does not give any. */
+function sessionAccess(
+  tokens: SessionTokens,
   own: (signal: AbortSignal) => Promise<Session | undefined>,
-): NonNullable<RegistryOptions['credentials']> {
-  return async (Host, signal) => {
-    const session = await own(signal).catch(() => undefined);
-    if (session === undefined) return undefined;
-    try {
-      const options = { signal, timeout: AUTH_TIMEOUT };
-      const answer = await serviceClient(Auth, session.channel).credentials({ Host }, options);
-      if (answer.Secret === '') return undefined;
-      return answer.Username === ''
-        ? { identityToken: answer.Secret }
-        : { username: answer.Username, password: answer.Secret };
-    } catch (error) {
-      if (hasCode(error, Code.unimplemented, Code.unavailable, Code.notFound)) return undefined;
-      throw error;
-    }
+): RegistryAccess {
+  const perhaps = (signal: AbortSignal) => own(signal).catch(() => undefined);
+  return {
+    async tokens(request, signal) {
+      const session = await perhaps(signal);
+      return session && tokens.get(session.channel, request, signal);
+    },
+    async credentials(host, signal) {
+      const session = await perhaps(signal);
+      try {
+        return session && (await sessionCredentials(session.channel, host, signal));
+      } catch (error) {
+        if (hasCode(error, Code.unavailable, Code.notFound)) return undefined;
+        throw error;
+      }
+    },
   };
 }

@@ -1,4 +1,5 @@
 import { openBuildCaches } from '../../engine/cache/remote/build-caches.ts';
+import { retryWithoutLostLayers } from '../../engine/cache/remote/lost-layer.ts';
 import { createExportProgress } from '../../engine/exporter/export-progress.ts';
 import { createExporter, type ExportContext, type Exporter } from '../../engine/exporter/exporter.ts';
 import { contentsOf } from '../../engine/ops/ref-contents.ts';
@@ -37,11 +38,16 @@ export async function runSolve(services: DaemonServices, message: SolveRequest, 
       throw new StatusError(Code.unknown, `exporter ${JSON.stringify(type)} could not be found`);
   }
   using entry = services.builds.open(request.ref);
-  if (request.isInternal) return await runBuild(services, request, entry, undefined, signal);
+  const run = (record?: BuildRecord): Promise<Answers> => {
+    const attempt = (lost: Set<string>) => runBuild(services, request, entry, { record, lost }, signal);
+    // A frontend in the client has been answered already, and does not run again.
+    return isClientFrontend(request) ? attempt(new Set()) : retryWithoutLostLayers(attempt);
+  };
+  if (request.isInternal) return await run();
   const record = recordBuild(services, request, entry);
   let answers: Answers;
   try {
-    answers = await runBuild(services, request, entry, record, signal);
+    answers = await run(record);
   } catch (error) {
     await record.fail(errorStatus(error));
     throw error;
@@ -50,17 +56,28 @@ export async function runSolve(services: DaemonServices, message: SolveRequest, 
   return answers;
 }
 
-/** @param record takes what the history keeps of the result */
+/** Whether the client runs the frontend, and talks to us through LLBBridge. */
+function isClientFrontend({ frontend, definition }: ClientSolve): boolean {
+  return frontend === '' && definition === undefined;
+}
+
+interface Attempt {
+  /** Takes what the history keeps of the result. */
+  readonly record: BuildRecord | undefined;
+  /** Layers of imported caches that cannot be had; this attempt adds those that it finds. */
+  readonly lost: Set<string>;
+}
+
 async function runBuild(
   services: DaemonServices,
   request: ClientSolve,
   entry: TableEntry,
-  record: BuildRecord | undefined,
+  { record, lost }: Attempt,
   signal: AbortSignal,
 ): Promise<Answers> {
   using _store = await services.gate.enter(signal);
   const pins = collectPins();
-  await using build = openClientBuild(services, request, entry.progress.sink, pins.note);
+  await using build = openClientBuild(services, request, { emit: entry.progress.sink, onEvent: pins.note, lost });
   const exporters = request.exporters.map((exporter, index) => clientExporter(services, build, exporter, index));
   const caches = openBuildCaches({ from: request.cacheImports, to: request.cacheExports }, build.cacheDeps, signal);
   build.useImports(caches.imports);

@@ -7,6 +7,7 @@ import {
   type OpMetadata,
   OpSchema,
   type SourceInfo,
+  type SourceOp,
 } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { marshalMessage } from './marshal.ts';
 import { vertexName } from './names.ts';
@@ -42,8 +43,16 @@ export interface LoadedVertex {
   readonly locations: readonly Location[];
 }
 
-/** Reads a definition, as a daemon does. @throws DefinitionError when it is none */
-export function loadDefinition(definition: Definition): LoadedGraph {
+/**
+ * Reads a definition, as a daemon does.
+ *
+ * @param rewrite - gives the source to take in place of another; what it throws is thrown
+ * @throws DefinitionError when it is none
+ */
+export function loadDefinition(
+  definition: Definition,
+  rewrite?: (source: Pick<SourceOp, 'identifier' | 'attrs'>) => Pick<SourceOp, 'identifier' | 'attrs'>,
+): LoadedGraph {
   if (definition.def.length === 0) throw new DefinitionError('invalid empty definition');
   const ops = new Map<string, Op>();
   let last = '';
@@ -73,6 +82,10 @@ export function loadDefinition(definition: Definition): LoadedGraph {
     // A client may have written other bytes, so inputs are named by their new digests before this op is written.
     const canonical: Op = {
       ...op,
+      op:
+        rewrite && op.op.case === 'source'
+          ? { case: 'source', value: { ...op.op.value, ...rewrite(op.op.value) } }
+          : op.op,
       inputs: op.inputs.map((input, i) => ({ ...input, digest: inputs[i]?.vertex.digest ?? '' })),
     };
     const metadata = definition.metadata[digest];

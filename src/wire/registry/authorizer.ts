@@ -3,6 +3,19 @@ import { type Challenge, mergeScopes, parseChallenges } from './challenge.ts';
 import type { Endpoint } from './endpoint.ts';
 import { loginCommand, RegistryError } from './registry-error.ts';
 
+/** Which token of a registry is wanted. */
+export interface TokenRequest {
+  readonly host: string;
+  /** URL of the token service. */
+  readonly realm: string;
+  readonly service: string;
+  /** `repository:library/alpine:pull`, … */
+  readonly scopes: readonly string[];
+}
+
+/** Gets a token without a secret of ours; undefined where credentials have to do. */
+export type TokenSource = (request: TokenRequest, signal: AbortSignal) => Promise<string | undefined>;
+
 /** Tells the start of fetching a token, as `repository:library/alpine:pull`; returns what is called at its end. */
 export type TokenListener = (host: string, scopes: readonly string[]) => (error?: unknown) => void;
 
@@ -49,10 +62,12 @@ const CLIENT_ID = 'outcrop';
 /** The distribution token spec lets a server leave the lifetime out. */
 const DEFAULT_LIFETIME = 60;
 const EXPIRY_MARGIN_MS = 10_000;
+const GIVEN_MS = 1000;
 
-/** An authorizer that asks `credentials` once per host, and only when a server wants them. */
+/** An authorizer that asks `credentials` once per host, and only when a server wants them and `tokens` has none. */
 export function createAuthorizer(options: {
   readonly credentials: (host: string, signal: AbortSignal) => Promise<Credentials | undefined>;
+  readonly tokens?: TokenSource | undefined;
   readonly exchange: TokenExchange;
   readonly onToken: TokenListener;
   /** Ends with the client: what one request waits for serves others too, so no single request's signal may end it. */
@@ -89,7 +104,16 @@ export function createAuthorizer(options: {
     return (await fetched).header;
   };
 
+  const givenToken = async ({ host }: Endpoint, { parameters }: Challenge, scopes: readonly string[]) => {
+    const realm = parameters.get('realm') ?? '';
+    const service = parameters.get('service') ?? '';
+    return options.tokens?.({ host, realm, service, scopes }, options.lifetime);
+  };
+
   const fetchToken = async (endpoint: Endpoint, challenge: Challenge, scopes: readonly string[]): Promise<Token> => {
+    const given = await givenToken(endpoint, challenge, scopes);
+    // Who gives it knows how long it is good for: it is asked again soon.
+    if (given !== undefined) return { header: `Bearer ${given}`, expires: Date.now() + EXPIRY_MARGIN_MS + GIVEN_MS };
     const credentials = await credentialsOf(endpoint);
     if (credentials?.registryToken !== undefined) {
       return { header: `Bearer ${credentials.registryToken}`, expires: Number.POSITIVE_INFINITY };

@@ -4,7 +4,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, digestOf, isDigest } from '../oci/digest.ts';
 import { DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from '../oci/media-types.ts';
 import { formatReference, type Reference, repositoryName } from '../oci/reference.ts';
-import { createAuthorizer, type TokenListener } from './authorizer.ts';
+import { createAuthorizer, type TokenListener, type TokenSource } from './authorizer.ts';
 import { type BlobLocation, type BlobOptions, blobExists, blobStream, collect } from './blob-stream.ts';
 import { startUpload, type UploadOutcome, type UploadSource, type UploadTarget, upload } from './blob-upload.ts';
 import { type Endpoint, endpointsOf } from './endpoint.ts';
@@ -13,12 +13,18 @@ import { RegistryError } from './registry-error.ts';
 import { createSender, type RegistryRequest, type RetryPolicy, type Sender } from './sender.ts';
 import { type Answer, createTransport, discard, headerOf, readUpTo } from './transport.ts';
 
+/** How a client proves to registries who asks. */
+export interface RegistryAccess {
+  /** Asked once per host, when it wants credentials. */
+  readonly credentials?: ((host: string, signal: AbortSignal) => Promise<Credentials | undefined>) | undefined;
+  /** Asked for tokens before credentials are. */
+  readonly tokens?: TokenSource | undefined;
+}
+
 /** What a client is made with. */
-export interface RegistryOptions {
+export interface RegistryOptions extends RegistryAccess {
   /** Settings by registry host: `[registry]` of `buildkitd.toml`. */
   readonly hosts?: ReadonlyMap<string, RegistryHostConfig>;
-  /** Asked once per host, when it wants credentials. */
-  readonly credentials?: (host: string, signal: AbortSignal) => Promise<Credentials | undefined>;
   /** Blobs that are moved at once, per registry host. Default 4, as BuildKit. */
   readonly maxConcurrency?: number;
   readonly retry?: Partial<RetryPolicy>;
@@ -86,6 +92,7 @@ export function createRegistryClient(options: RegistryOptions = {}): RegistryCli
     exchange =>
       createAuthorizer({
         credentials: options.credentials ?? (async () => undefined),
+        tokens: options.tokens,
         exchange,
         onToken(host, scopes) {
           const ends = [...watchers].map(watcher => watcher(host, scopes));

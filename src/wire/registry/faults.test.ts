@@ -267,6 +267,36 @@ test('tokens: an identity token is posted; a refusal says what to do', async () 
   });
 });
 
+test('tokens: one that is given spares the credentials; where none is given they are used', async () => {
+  await using server = await serve((request, response) => {
+    if (request.url?.startsWith('/token')) return response.writeHead(200).end(JSON.stringify({ token: 'own' }));
+    if (request.headers.authorization !== undefined) return sendManifest(response);
+    return response
+      .writeHead(401, { 'www-authenticate': `Bearer realm="http://${request.headers.host}/token",service="s"` })
+      .end();
+  });
+  const asked: unknown[] = [];
+  await using given = client({
+    async tokens(request) {
+      asked.push(request);
+      return 'given';
+    },
+    credentials: () => assert.fail('asked for credentials'),
+  });
+  await given.resolve(server.reference, signal);
+  const [first] = asked;
+  const { host } = server;
+  assert.deepEqual(first, { host, realm: `http://${host}/token`, service: 's', scopes: ['repository:app:pull'] });
+  assert.equal(server.seen.at(-1)?.headers.authorization, 'Bearer given');
+
+  await using own = client({
+    tokens: async () => undefined,
+    credentials: async () => ({ username: 'u', password: 'p' }),
+  });
+  await own.resolve(server.reference, signal);
+  assert.equal(server.seen.at(-1)?.headers.authorization, 'Bearer own');
+});
+
 test('a redirect to another host loses the authorization', async () => {
   const bytes = randomBytes(100);
   await using storage = await serve((_, response) => response.end(bytes));

@@ -34,7 +34,7 @@ async function build({ engine, gate }: DaemonServices, call: ApiCall): Promise<v
     throw new ApiError(501, 'contexts are not fetched for the legacy builder: let the client send them');
   const name = query.get('dockerfile') || 'Dockerfile';
   using _store = await gate.enter(signal);
-  await using registry = engine.openRegistry(credentialsOfBuild(request.headers));
+  await using registry = engine.openRegistry({ credentials: credentialsOfBuild(request.headers) });
   const directory = await mkdtemp(join(tmpdir(), 'outcrop-build-'));
   let messages: MessageStream | undefined;
   const output: (string | Uint8Array)[] = [];

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { RegistryOptions } from '../../../wire/registry/client.ts';
+import type { RegistryAccess } from '../../../wire/registry/client.ts';
 
-type Credentials = NonNullable<RegistryOptions['credentials']>;
+type Credentials = NonNullable<RegistryAccess['credentials']>;
 type Login = Awaited<ReturnType<Credentials>>;
 
 /** What clients call the registry that needs no name. */

@@ -44,7 +44,7 @@ export function transferRoutes(services: DaemonServices): ApiRoute[] {
       path: /^\/distribution\/(.+)\/json$/,
       async answer(call, name = '') {
         const reference = withDefaultTag(requireReference(name));
-        await using registry = engine.openRegistry(credentialsOfRequest(call.request.headers));
+        await using registry = engine.openRegistry({ credentials: credentialsOfRequest(call.request.headers) });
         const target = await registry.resolve(reference, call.signal);
         sendJson(call, { Descriptor: target, Platforms: target.platform === undefined ? [] : [target.platform] });
       },
@@ -60,7 +60,7 @@ async function pull({ engine, gate }: DaemonServices, call: ApiCall): Promise<vo
   const reference = referenceOf(from, query.get('tag') ?? '');
   const platform = platformParameter(call);
   using _store = await gate.enter(signal);
-  await using registry = engine.openRegistry(credentialsOfRequest(request.headers));
+  await using registry = engine.openRegistry({ credentials: credentialsOfRequest(request.headers) });
   const messages = messageStream(response);
   await telling(messages, signal, async () => {
     messages.send({ status: `Pulling from ${reference.path}`, id: reference.tag ?? reference.digest ?? '' });
@@ -93,7 +93,7 @@ async function push(engine: Engine, call: ApiCall, name: string): Promise<void> 
       return { reference, target: found.target };
     }),
   );
-  await using registry = engine.openRegistry(credentialsOfRequest(request.headers));
+  await using registry = engine.openRegistry({ credentials: credentialsOfRequest(request.headers) });
   const messages = messageStream(response);
   await telling(messages, signal, async () => {
     messages.send({ status: `The push refers to repository [${repository.domain}/${repository.path}]` });

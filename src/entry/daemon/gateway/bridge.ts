@@ -1,3 +1,4 @@
+import { sourcePolicy } from '../../../engine/source/source-policy.ts';
 import { Code } from '../../../wire/grpc/code.ts';
 import { type Route, type ServerCall, type ServiceImplementation, serviceRoutes } from '../../../wire/grpc/service.ts';
 import { fromStatusMessage, StatusError } from '../../../wire/grpc/status.ts';
@@ -72,7 +73,11 @@ export function createBridge(build: ClientBuild, inputs: ReadonlyMap<string, Def
       const result = keep(
         await solving(async () => {
           const imports = request.CacheImports.map(cacheRequest);
-          if (frontend === '') return build.definitionResult(definition, imports);
+          if (frontend === '') {
+            const { SourcePolicies: policies } = request;
+            const policy = policies.length === 0 ? undefined : sourcePolicy([...build.request.policies, ...policies]);
+            return build.definitionResult(definition, imports, policy);
+          }
           if (definition !== undefined && definition.def.length > 0)
             throw new StatusError(Code.unknown, 'cannot solve with both Definition and Frontend specified');
           const inner = {

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { parseHttpDate } from '../../../engine/source/http-key.ts';
 import { parseResolveMode, type ResolveMode } from '../../../engine/source/registry-images.ts';
+import { sourcePolicy } from '../../../engine/source/source-policy.ts';
 import type { EventSink } from '../../../engine/status/event.ts';
 import { Code } from '../../../wire/grpc/code.ts';
 import { StatusError } from '../../../wire/grpc/status.ts';
@@ -48,8 +49,10 @@ export async function resolveSourceMeta(
   request: ResolveSourceMetaRequest,
   signal: AbortSignal,
 ): Promise<SourceMetaResponse> {
-  const { Source: source } = request;
-  if (source === undefined) throw new StatusError(Code.invalidArgument, 'source is required');
+  const { Source: asked, SourcePolicies: policies } = request;
+  if (asked === undefined) throw new StatusError(Code.invalidArgument, 'source is required');
+  const policy = policies.length === 0 ? build.policy : sourcePolicy([...build.request.policies, ...policies]);
+  const source = policy(asked);
   const { identifier, attrs } = source;
   const scheme = identifier.slice(0, Math.max(0, identifier.indexOf('://')));
   const rest = identifier.slice(scheme.length + '://'.length);

@@ -1,16 +1,7 @@
 import type { Credentials } from '../../../host/config/docker-config.ts';
+import type { TokenRequest } from '../../registry/authorizer.ts';
 import { endpointsOf } from '../../registry/endpoint.ts';
 import { type Answer, type Exchange, readUpTo, type Transport } from '../../registry/transport.ts';
-
-/** Which token of a registry is wanted. */
-export interface TokenRequest {
-  readonly host: string;
-  /** URL of the token service. */
-  readonly realm: string;
-  readonly service: string;
-  /** `repository:library/alpine:pull`, … */
-  readonly scopes: readonly string[];
-}
 
 /** What a token service gave. */
 export interface FetchedToken {

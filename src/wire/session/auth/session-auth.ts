@@ -5,8 +5,8 @@ import { Code } from '../../grpc/code.ts';
 import { serviceClient } from '../../grpc/service-client.ts';
 import { hasCode } from '../../grpc/status.ts';
 import { Auth } from '../../proto/gen/session/auth_pb.ts';
+import type { TokenRequest } from '../../registry/authorizer.ts';
 import { SessionError } from '../session.ts';
-import type { TokenRequest } from './fetch-token.ts';
 import { isSignedBy } from './token-authority.ts';
 
 const PATIENCE = 60_000;
