@@ -11,23 +11,33 @@ export interface KeptDirectory {
   readonly paths: readonly string[];
 }
 
+/** A directory of a cache mount. */
+export interface KeptCacheMount extends KeptDirectory {
+  /** What steps call the cache, followed by what it was filled with, if it was. */
+  readonly cache: string;
+  /** Holds `data` and `lock`. */
+  readonly directory: string;
+}
+
 /**
  * The directories of cache mounts: `<hash>/<n>/data` below the root, what it is in `<hash>/<n>/about`, the cache's id in
  * `<hash>/id`.
  */
-export async function cacheMountDirectories(root: string, signal: AbortSignal): Promise<KeptDirectory[]> {
-  const found: KeptDirectory[] = [];
+export async function cacheMountDirectories(root: string, signal: AbortSignal): Promise<KeptCacheMount[]> {
+  const found: KeptCacheMount[] = [];
   for (const hash of namesIn(root)) {
     const place = join(root, hash);
     const numbers = namesIn(place).filter(name => /^\d+$/.test(name));
+    const cache = readText(join(place, 'id')) ?? hash;
     for (const number of numbers) {
       const instance = join(place, number);
-      const description = readText(join(instance, 'about')) ?? `cache mount ${readText(join(place, 'id')) ?? hash}`;
+      const description = readText(join(instance, 'about')) ?? `cache mount ${cache}`;
       const about = { id: `cache-${hash.slice(0, 16)}-${number}`, type: 'exec.cachemount', description } as const;
       // The last directory of a cache takes the cache's own place along.
       const paths = numbers.length === 1 ? [place] : [instance];
       const used = [join(instance, 'data'), join(instance, 'lock')];
-      found.push({ record: await describe(about, instance, used, signal), paths });
+      const record = await describe(about, instance, used, signal);
+      found.push({ record, paths, cache, directory: instance });
     }
   }
   return found;

@@ -5,6 +5,7 @@ import { addCompletionCommand } from './completion.ts';
 import { addDuCommand } from './du.ts';
 import { addHistoryCommand } from './history.ts';
 import { addImagesCommand } from './images.ts';
+import { addMountsCommand } from './mounts.ts';
 import { addPlanCommand } from './plan.ts';
 import { addPruneCommand } from './prune.ts';
 import { addRmiCommand } from './rmi.ts';
@@ -70,6 +71,7 @@ export function createProgram(): Command {
   addDuCommand(program);
   addPruneCommand(program);
   addCacheCommand(program);
+  addMountsCommand(program);
   addServeCommand(program);
   addCompletionCommand(program);
   addVersionCommand(program);

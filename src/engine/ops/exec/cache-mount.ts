@@ -1,7 +1,7 @@
 /** Directories that steps share from build to build: `--mount=type=cache`. */
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type FileLock, lockFile, tryLockFile } from '../../../host/system/lock.ts';
 import { digestOf, hexOf } from '../../../wire/oci/digest.ts';
@@ -51,8 +51,7 @@ const INSTANCE = /^[0-9]+$/;
 export function openCacheMounts(root: string): CacheMountStore {
   return {
     async acquire(request, signal) {
-      const place = join(root, hexOf(digestOf(keyOf(request))));
-      mkdirSync(place, { recursive: true, mode: 0o711 });
+      const place = placeOf(root, keyOf(request));
       for (;;) {
         const mount = await attempt(place, request, signal);
         if (mount) return mount;
@@ -60,6 +59,46 @@ export function openCacheMounts(root: string): CacheMountStore {
       }
     },
   };
+}
+
+/**
+ * Takes a directory of a cache away from a store, as listings name it: `<root>/<hash>/<n>`. Steps that come later find none.
+ * @returns false when a step uses it; then it stays.
+ */
+export async function removeCacheMount(directory: string, signal: AbortSignal): Promise<boolean> {
+  const place = dirname(directory);
+  using _choosing = await lockFile(join(place, 'lock'), 'exclusive', signal);
+  using free = tryLockFile(join(directory, 'lock'), 'exclusive');
+  if (free === undefined) return false;
+  const removed = join(place, `old-${randomUUID()}`);
+  renameSync(directory, removed);
+  rmSync(removed, { recursive: true, force: true });
+  return true;
+}
+
+/**
+ * Makes the first directory of a cache and fills it; it appears whole or not at all.
+ *
+ * @param cache - as listings name it
+ * @returns the directory; undefined when the cache has one already, and nothing was changed.
+ */
+export async function fillCacheMount(
+  root: string,
+  cache: string,
+  { description, fill }: { readonly description: string } & Pick<CacheSeed, 'fill'>,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const place = placeOf(root, cache);
+  using _choosing = await lockFile(join(place, 'lock'), 'exclusive', signal);
+  if (instances(place).length > 0) return undefined;
+  await makeInstance(place, 0, { key: cache, description, fill }, signal);
+  return join(place, '0');
+}
+
+function placeOf(root: string, key: string): string {
+  const place = join(root, hexOf(digestOf(key)));
+  mkdirSync(place, { recursive: true, mode: 0o711 });
+  return place;
 }
 
 function keyOf({ id, seed }: CacheRequest): string {
@@ -78,7 +117,8 @@ async function attempt(place: string, request: CacheRequest, signal: AbortSignal
   if (lock) return mountOf(lock);
   if (sharing === 'locked' && numbers.length > 0) return undefined;
   const number = (numbers.at(-1) ?? -1) + 1;
-  await makeInstance(place, number, request, signal);
+  const { description, seed } = request;
+  await makeInstance(place, number, { key: keyOf(request), description, fill: seed?.fill }, signal);
   const made = tryLockFile(lockPath(place, number), sharing === 'shared' ? 'shared' : 'exclusive');
   return made && mountOf(made);
 }
@@ -123,14 +163,26 @@ function lockShared(place: string, numbers: readonly number[]): FileLock | undef
   return free === undefined ? undefined : tryLockFile(lockPath(place, free), 'shared');
 }
 
+/** What a directory is made with. */
+interface NewInstance {
+  readonly key: string;
+  readonly description: string | undefined;
+  readonly fill: CacheSeed['fill'] | undefined;
+}
+
 /** The directory appears whole or not at all. */
-async function makeInstance(place: string, number: number, request: CacheRequest, signal: AbortSignal): Promise<void> {
+async function makeInstance(
+  place: string,
+  number: number,
+  { key, description, fill }: NewInstance,
+  signal: AbortSignal,
+): Promise<void> {
   const temporary = join(place, `new-${randomUUID()}`);
   try {
     mkdirSync(join(temporary, 'data'), { recursive: true });
-    await request.seed?.fill(join(temporary, 'data'), signal);
-    writeFileSync(join(place, 'id'), keyOf(request));
-    if (request.description !== undefined) writeFileSync(join(temporary, 'about'), request.description);
+    await fill?.(join(temporary, 'data'), signal);
+    writeFileSync(join(place, 'id'), key);
+    if (description !== undefined) writeFileSync(join(temporary, 'about'), description);
     writeFileSync(join(temporary, 'lock'), '');
     renameSync(temporary, join(place, String(number)));
   } finally {
