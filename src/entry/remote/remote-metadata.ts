@@ -45,16 +45,18 @@ export async function remoteMetadata(
   return response;
 }
 
-interface Statement {
-  readonly predicate?: {
-    readonly buildDefinition?: { readonly internalParameters?: Readonly<Record<string, unknown>> };
-    readonly runDetails?: Readonly<Record<string, unknown>>;
-  } & Readonly<Record<string, unknown>>;
+type Json = Readonly<Record<string, unknown>>;
+
+interface Predicate extends Json {
+  readonly buildDefinition?: { readonly internalParameters?: Json } & Json;
+  readonly runDetails?: Json;
 }
 
 /** `min` is without the steps and the record of the run, in either version of the predicate. */
 function predicateText(text: string, mode: 'min' | 'max'): string {
-  const { predicate = {} }: Statement = JSON.parse(text);
+  // The history of some daemons has the predicate by itself.
+  const statement: Predicate & { readonly predicate?: Predicate } = JSON.parse(text);
+  const predicate: Predicate = statement.predicate ?? statement;
   if (mode === 'max') return JSON.stringify(predicate);
   const { buildConfig: _config, metadata: _metadata, buildDefinition, runDetails, ...rest } = predicate;
   const { buildConfig: _steps, ...internalParameters } = buildDefinition?.internalParameters ?? {};
