@@ -16,6 +16,7 @@ import {
   subrequestDetail,
   vertexDetail,
 } from './error-details.ts';
+import { stackDetail } from './error-stack.ts';
 
 /** A frontend that failed; says what it said. */
 export class FrontendError extends Error {
@@ -85,7 +86,9 @@ export function errorStatus(error: unknown): StatusError {
   let dockerfile: SourceInfo | undefined;
   let graph: LoadedGraph | undefined;
   let code: Code | undefined;
+  let origin: Error | undefined;
   for (const one of causes(error)) {
+    if (one instanceof Error) origin = one;
     if (one instanceof SolveError) details.push(solveDetail(one.solve));
     else if (one instanceof FrontendError) {
       dockerfile = one.dockerfile ?? dockerfile;
@@ -109,7 +112,11 @@ export function errorStatus(error: unknown): StatusError {
     }
   }
   const status = toStatusError(error);
-  return new StatusError(code ?? codeOfSystem(error) ?? status.code, status.message, { details, cause: error });
+  const stack = origin && stackDetail(origin);
+  return new StatusError(code ?? codeOfSystem(error) ?? status.code, status.message, {
+    details: stack ? [stack, ...details] : details,
+    cause: error,
+  });
 }
 
 function* causes(error: unknown): Generator<unknown> {
