@@ -166,9 +166,15 @@ async function dialCommand(program: string, args: readonly string[], signal: Abo
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-4096)));
   const { stdin, stdout } = child;
+  const ended = new Promise<void>(resolve => void child.once('close', () => resolve()));
   const connection = new Duplex({
     read: () => void stdout.resume(),
-    write: (chunk, _encoding, done) => void stdin.write(chunk, done),
+    write: (chunk, _encoding, done) =>
+      void stdin.write(chunk, error => {
+        // A program that takes no more has ended, or will, and says why.
+        if (error) void ended.then(() => done(error));
+        else done();
+      }),
     final: done => void stdin.end(done),
     destroy: (error, done) => {
       child.kill();
@@ -178,7 +184,7 @@ async function dialCommand(program: string, args: readonly string[], signal: Abo
   stdout.on('data', (chunk: Buffer) => {
     if (!connection.push(chunk)) stdout.pause();
   });
-  stdin.on('error', error => connection.destroy(error));
+  stdin.on('error', () => {});
   child.once('close', code => {
     const command = [program, ...args].join(' ');
     if (code === 0 || connection.destroyed) connection.push(null);
