@@ -237,6 +237,17 @@ test('steps that share a locked cache run one after the other', async () => {
   assert.deepEqual(run.printed.split('\n').sort(), ['', 'a', 'b']);
 });
 
+test('cold mounts are empty, and the filled ones stay as they are', async () => {
+  const dockerfile =
+    "FROM base AS made\nRUN --mount=type=cache,id=cold,target=/c sh -c 'ls /c; touch /c/file'\nFROM scratch\nCOPY --from=made /etc/passwd /\n";
+  const filled = await build(dockerfile);
+  assert.equal(filled.code, 0, filled.stderr);
+  const cold = await build(dockerfile, ['--no-cache', '--cold-mounts']);
+  const warm = await build(dockerfile, ['--no-cache']);
+  assert.deepEqual([filled.printed, cold.printed, warm.printed], ['', '', 'file\n']);
+  assert.deepEqual(readdirSync(join(root, 'cold-mounts')), []);
+});
+
 test('a device needs the labs channel', async () => {
   const run = await build('FROM base\nRUN --device=vendor.example/dev=x true\n');
   assert.match(run.stderr, /device feature is only supported in Dockerfile frontend 1\.14\.0-labs or later/);

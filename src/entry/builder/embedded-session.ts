@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { openColdMounts } from '../../engine/ops/exec/cold-mounts.ts';
 import { localOp, openLocalContexts } from '../../engine/source/local.ts';
 import { directoryLayouts } from '../../engine/source/oci-layout.ts';
 import { sourceProgress } from '../../engine/source/source-progress.ts';
@@ -31,10 +33,13 @@ export function openEmbeddedSession(
 ): EmbeddedSession {
   const { now } = engine;
   const stack = new AsyncDisposableStack();
+  const mounting = request.coldMounts
+    ? { ...engine, cacheMounts: stack.use(openColdMounts(join(engine.root, 'cold-mounts'))) }
+    : engine;
   const contexts = stack.use(openLocalContexts(engine.checksumState));
   const session = newID();
   const scope = stack.use(
-    openBuildScope(engine, {
+    openBuildScope(mounting, {
       emit,
       registry: engine.registry,
       ociLayouts: directoryLayouts(frontend.ociLayouts),

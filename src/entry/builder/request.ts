@@ -56,6 +56,8 @@ export interface BuildRequest {
   /** `all`, or the names of the stages that are built anew. */
   readonly noCache: 'all' | readonly string[];
   readonly pull: boolean;
+  /** Cache mounts are empty at first, and nothing of them stays. */
+  readonly coldMounts?: true;
   readonly network?: string;
   readonly addHosts: readonly string[];
   readonly shmSize?: number;

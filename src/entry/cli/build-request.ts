@@ -42,6 +42,7 @@ export interface BuildFlags {
   readonly cache: boolean;
   readonly noCacheFilter: readonly string[];
   readonly pull?: boolean;
+  readonly coldMounts?: true;
   readonly cacheFrom: readonly string[];
   readonly cacheTo: readonly string[];
   readonly network: string;
@@ -104,6 +105,7 @@ export async function buildRequest(path: string, flags: BuildFlags): Promise<Bui
     }),
     noCache: flags.cache ? flags.noCacheFilter.flatMap(list => list.split(',')).filter(stage => stage !== '') : 'all',
     pull: flags.pull ?? false,
+    ...(flags.coldMounts ? { coldMounts: true } : {}),
     ...(flags.network === 'default' ? {} : { network: flags.network }),
     addHosts: flags.addHost.map(parseAddHost),
     ...(flags.shmSize === undefined ? {} : { shmSize: parseBytes(flags.shmSize, '--shm-size') }),

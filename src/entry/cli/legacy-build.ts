@@ -82,6 +82,7 @@ function refuseFlags(flags: LegacyFlags): void {
     ['--builder', flags.builder !== undefined],
     ['--cache-to', flags.cacheTo.length > 0],
     ['--call', flags.call !== 'build' || flags.check === true],
+    ['--cold-mounts', flags.coldMounts === true],
     ['--load', flags.load === true],
     ['--metadata-file', flags.metadataFile !== undefined],
     ['--no-cache-filter', flags.noCacheFilter.length > 0],

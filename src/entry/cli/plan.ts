@@ -3,7 +3,7 @@ import type { PlanFlags } from './run-plan.ts';
 
 /** Flags of `outcrop build` that say nothing about what is looked up. */
 const WITHOUT =
-  /^--(tag|output|push|load|iidfile|metadata-file|provenance|sbom|attest|annotation|call|check|cache-to|parallel|builder|legacy|rm|rm=.*|force-rm|squash|progress|quiet|why|why-file|fail-on)$/;
+  /^--(tag|output|push|load|iidfile|metadata-file|provenance|sbom|attest|annotation|call|check|cache-to|cold-mounts|parallel|builder|legacy|rm|rm=.*|force-rm|squash|progress|quiet|why|why-file|fail-on)$/;
 
 /** Adds `outcrop plan`, with the flags of `outcrop build` that what is looked up depends on. */
 export function addPlanCommand(program: Command): void {

@@ -72,6 +72,7 @@ export async function runBuild(path: string, flags: BuildFlags): Promise<number>
 async function remoteBuilder(flags: BuildFlags): Promise<Builder> {
   const own = [
     ['--parallel', flags.parallel !== undefined],
+    ['--cold-mounts', flags.coldMounts],
     ['--why', flags.why],
     ['--why-file', flags.whyFile !== undefined],
     ['--fail-on', flags.failOn?.length],
