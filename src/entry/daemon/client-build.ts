@@ -64,8 +64,8 @@ export interface ClientBuild extends AsyncDisposable {
    * `load` does.
    */
   makeRef(definition: Definition, call: FrontendCall): ResultRef | undefined;
-  /** The call of a frontend that made a graph; undefined for one that none made, or several that differ. */
-  callOf(definition: Definition): FrontendCall | undefined;
+  /** The calls of frontends that made graphs, by the graphs' names; without those that none made, or several that differ. */
+  callsOf(inputs: ReadonlyMap<string, Definition>): ReadonlyMap<string, FrontendCall>;
   /**
    * The result that a graph alone is.
    * @param policy for its sources, in place of the build's
@@ -200,7 +200,7 @@ export function openClientBuild(
     images,
     policy,
     load: definition => load(definition),
-    callOf: calls.find,
+    callsOf: calls.find,
     makeRef: (definition, call) => makeRef(definition, call, [...imports.values()]),
     useImports(more) {
       for (const one of more) imports.set(one.id, one);

@@ -58,14 +58,15 @@ export function clientProvenance(
       : {}),
   });
   const finishedAt = build.now();
+  // The builds that made what this one was given may end before anybody asks.
+  const { frontendOptions, frontendInputs } = build.request;
+  const root = { frontend: '', options: frontendOptions, inputs: build.callsOf(frontendInputs) };
   return provenanceAttestation(options, capture, async (signal): Promise<ProvenanceInputBase> => {
     const layers: StepLayers[] =
       options.mode === 'max' ? await stepLayers(build.engine, build.request.exporters, ref.graph, result, signal) : [];
     return {
       call: ref.call ?? { frontend: '', options: new Map() },
-      ...(ref.call && build.request.frontend === ''
-        ? { root: { frontend: '', options: build.request.frontendOptions } }
-        : {}),
+      ...(ref.call && build.request.frontend === '' ? { root } : {}),
       capture,
       definition: ref.definition,
       layers,

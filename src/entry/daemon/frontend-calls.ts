@@ -14,13 +14,21 @@ export interface FrontendCalls {
 
 interface FrontendCallsHold extends Disposable {
   note(definition: Definition, call: FrontendCall): void;
-  /** The call that made a graph, in any build; undefined for one that none made, or several that differ. */
-  find(definition: Definition): FrontendCall | undefined;
+  /** The calls that made graphs, in any build, by the graphs' names; without those that none made, or several that differ. */
+  find(inputs: ReadonlyMap<string, Definition>): Map<string, FrontendCall>;
 }
 
 /** No calls yet. */
 export function createFrontendCalls(): FrontendCalls {
   const holds = new Set<Map<string, FrontendCall[]>>();
+
+  function findOne(definition: Definition): FrontendCall | undefined {
+    const head = headOf(definition);
+    if (head === undefined) return undefined;
+    const [first, ...others] = [...holds].flatMap(calls => calls.get(head) ?? []);
+    return others.every(other => isDeepStrictEqual(other, first)) ? first : undefined;
+  }
+
   return {
     hold() {
       const byHead = new Map<string, FrontendCall[]>();
@@ -30,11 +38,13 @@ export function createFrontendCalls(): FrontendCalls {
           const head = headOf(definition);
           if (head !== undefined) byHead.set(head, [...(byHead.get(head) ?? []), call]);
         },
-        find(definition) {
-          const head = headOf(definition);
-          if (head === undefined) return undefined;
-          const [first, ...others] = [...holds].flatMap(calls => calls.get(head) ?? []);
-          return others.every(other => isDeepStrictEqual(other, first)) ? first : undefined;
+        find(inputs) {
+          const found = new Map<string, FrontendCall>();
+          for (const [name, definition] of inputs) {
+            const call = findOne(definition);
+            if (call !== undefined) found.set(name, call);
+          }
+          return found;
         },
         [Symbol.dispose]: () => void holds.delete(byHead),
       };

@@ -60,7 +60,7 @@ export async function runDockerfileFrontend(
     const plan = await planDockerfile(ownHost, options, signal, (warning, file) =>
       build.emit(warningEvent(warning, { dockerfile: file })),
     );
-    return planResult(build, plan, { frontend: NAME, options, inputs: inputCalls(build, inputs) });
+    return planResult(build, plan, { frontend: NAME, options, inputs: build.callsOf(inputs) });
   } catch (error) {
     if (signal.aborted) throw error;
     throw new FrontendError(NAME, '', typed(error), dockerfile);
@@ -100,16 +100,6 @@ function planResult(build: ClientBuild, plan: DockerfilePlan, call: FrontendCall
     metadata,
     attestations: new Map(),
   };
-}
-
-/** The calls of frontends that made the graphs which this one is given. */
-function inputCalls(build: ClientBuild, inputs: FrontendRequest['inputs']): Map<string, FrontendCall> {
-  const found = new Map<string, FrontendCall>();
-  for (const [name, definition] of inputs) {
-    const call = build.callOf(definition);
-    if (call !== undefined) found.set(name, call);
-  }
-  return found;
 }
 
 /** An error that clients tell by its type. */
