@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { cacheMountDirectories, type KeptCacheMount } from '../../engine/cache/kept-directories.ts';
@@ -161,7 +161,7 @@ export async function importMount(cache: string, path: string, root = outcropRoo
   const { cacheMounts } = rootLayout(root);
   const fill = (directory: string) => unpack(file?.fd ?? 0, directory, signal);
   const description = `cached mount ${cache} from an import`;
-  const made = await fillCacheMount(cacheMounts, cache, { description, fill }, signal);
+  const made = await fillCacheMount(cacheMounts, posix.join('/', cache), { description, fill }, signal);
   if (made !== undefined) return `${(await mountsOf(root)).find(({ directory }) => directory === made)?.record.id}\n`;
   throw new MountError(`the cache ${cache} has a mount already: outcrop mounts rm removes it`);
 }
@@ -185,9 +185,9 @@ async function mountsOf(root: string): Promise<KeptCacheMount[]> {
 
 /** The mounts that a name means. @throws UsageError when there is none */
 function some(mounts: readonly KeptCacheMount[], name: string): KeptCacheMount[] {
-  const found = mounts.filter(
-    ({ record, cache }) => record.id.startsWith(name) || cache === name || cache.startsWith(`${name}:`),
-  );
+  // Dockerfiles' ids become absolute: id=npm is /npm.
+  const isNamed = (cache: string) => [name, `/${name}`].some(one => cache === one || cache.startsWith(`${one}:`));
+  const found = mounts.filter(({ record, cache }) => record.id.startsWith(name) || isNamed(cache));
   if (name !== '' && found.length > 0) return found;
   throw new UsageError(`there is no cache mount ${JSON.stringify(name)}: outcrop mounts ls lists them`);
 }
