@@ -16,9 +16,9 @@ interface Greeted {
 }
 
 /**
- * The one of several daemons that a build goes to: of those that answer and build for all its platforms the one that runs
- * the fewest builds; between equals, one that the first platform is native to, then the first.
- * @throws UnreachableBuilderError when none answers, or none has the platforms
+ * The one of several daemons that a build goes to: of those that answer and have all its platforms (of all that answer, if
+ * none has) the one that runs the fewest builds; between equals, one that the first platform is native to, then the first.
+ * @throws UnreachableBuilderError when none answers
  */
 export async function chooseBuilder(
   connections: readonly RemoteConnection[],
@@ -29,26 +29,19 @@ export async function chooseBuilder(
   signal.throwIfAborted();
   const failures = answers.flatMap(answer => (answer.status === 'rejected' ? [answer.reason] : []));
   const greeted = answers.flatMap(answer => (answer.status === 'fulfilled' ? [answer.value] : []));
-  if (greeted.length === 0) throw failures[0];
   const [only] = greeted;
   if (connections.length === 1 && only) return only.connection;
   const wanted = platforms.map(platform => formatPlatform(parsePlatform(platform)));
-  const fit = greeted.filter(one => wanted.every(platform => one.platforms.includes(platform)));
-  const [first] = fit;
-  if (first === undefined)
-    throw new UnreachableBuilderError(
-      `no builder that answers has ${wanted.join(' and ')}: ${greeted.map(describe).join('; ')}`,
-      { cause: failures[0] },
-    );
+  const having = greeted.filter(one => wanted.every(platform => one.platforms.includes(platform)));
+  // Steps that run nothing need no processor.
+  const fit = having.length > 0 ? having : greeted;
   const load = await Promise.all(fit.map(async one => ({ one, builds: await activeBuilds(one.connection, signal) })));
   const foreign = ({ platforms: [native] }: Greeted): number =>
     wanted[0] === undefined || wanted[0] === native ? 0 : 1;
   load.sort((a, b) => a.builds - b.builds || foreign(a.one) - foreign(b.one));
-  return (load[0]?.one ?? first).connection;
-}
-
-function describe({ connection, platforms }: Greeted): string {
-  return `${connection.address} has ${platforms.join(', ')}`;
+  const [least] = load;
+  if (least === undefined) throw failures[0];
+  return least.one.connection;
 }
 
 /** Finds out whether there is a daemon. Rejects with UnreachableBuilderError. */
@@ -60,7 +53,7 @@ async function greet(connection: RemoteConnection, signal: AbortSignal): Promise
   } catch (error) {
     signal.throwIfAborted();
     throw new UnreachableBuilderError(
-      `the builder ${connection.address} cannot be reached: ${reasonOf(error)}; is its daemon running, and the address right?`,
+      `the builder ${connection.address} cannot be reached: ${reasonOf(error)}; ${hintOf(connection, error)}`,
       { cause: error },
     );
   }
@@ -81,10 +74,16 @@ async function activeBuilds({ channel }: RemoteConnection, signal: AbortSignal):
   return count;
 }
 
+function hintOf({ address }: RemoteConnection, error: unknown): string {
+  const isClosed = error instanceof Error && error.message.includes('the stream was closed');
+  if (isClosed && address.startsWith('tcp://')) return 'does it want TLS, or a client certificate that it knows?';
+  return 'is its daemon running, and the address right?';
+}
+
 /** What lies at the bottom of an error. */
 function reasonOf(error: unknown): string {
   for (let one = error; ; one = one.cause) {
     if (!(one instanceof Error)) return String(one);
-    if (!(one.cause instanceof Error)) return one.message;
+    if (!(one.cause instanceof Error)) return one.message.trim();
   }
 }

@@ -57,6 +57,7 @@ test('TLS with certificates on both sides', async t => {
   const address = await serveOn(t, 'tcp://localhost:0', { tls });
   const client = { ca, cert: read('client.pem'), key: read('client.key'), serverName: 'server' };
   await ask(address, client);
+  await ask(await serveOn(t, 'tcp://127.0.0.1:0', { tls }), { ca, cert: client.cert, key: client.key });
   await assert.rejects(ask(address, { ca, serverName: 'server' }), { code: Code.unavailable });
   await assert.rejects(ask(address, { ...client, serverName: 'other' }), { code: Code.unavailable });
   await assert.rejects(ask(address), { code: Code.unavailable });
@@ -66,7 +67,8 @@ const OPENSSL = 'openssl';
 
 function makeCertificate(dir: string, name: string): boolean {
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', `${name}.key`];
-  const signer = name === 'ca' ? [] : ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-addext', `subjectAltName=DNS:${name}`];
+  const signer =
+    name === 'ca' ? [] : ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-addext', `subjectAltName=DNS:${name},IP:127.0.0.1`];
   const args = ['req', '-x509', ...key, '-subj', `/CN=${name}`, '-days', '1', '-out', `${name}.pem`, ...signer];
   return spawnSync(OPENSSL, args, { cwd: dir }).status === 0;
 }

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect as connectSocket, type Socket } from 'node:net';
+import { connect as connectSocket, isIP, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
-import { connect as connectTls } from 'node:tls';
+import { checkServerIdentity, connect as connectTls } from 'node:tls';
 import { type Channel, type ChannelOptions, channelTo } from './channel.ts';
 
 /** An address that cannot be used. */
@@ -88,7 +88,9 @@ function tcpDialer(address: string, authority: string, tls: ClientTls | undefine
     async dial(signal) {
       const socket = connectTls({
         ...target,
-        servername: serverName,
+        // Addresses are no names that a handshake may tell.
+        ...(isIP(serverName) === 0 ? { servername: serverName } : {}),
+        checkServerIdentity: (_host, certificate) => checkServerIdentity(serverName, certificate),
         ALPNProtocols: ['h2'],
         ...(ca === undefined ? {} : { ca }),
         ...(cert === undefined ? {} : { cert }),
