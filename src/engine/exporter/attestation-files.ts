@@ -45,11 +45,11 @@ export async function attestationFiles(
   const release = () => rmSync(directory, { recursive: true, force: true });
   try {
     const names = new Set<string>();
-    for (const { filename, predicateType, predicate } of chosen) {
+    for (const { filename, predicateType, predicate, subjects: own } of chosen) {
       const name = fileName(`${prefix}${basename(filename)}`, namePlatform ? id : undefined);
       if (names.has(name)) throw new ExporterAttributeError(`duplicate attestation path name ${name}`);
       names.add(name);
-      const text = statement(predicateType, await predicate(signal), subjects);
+      const text = statement(predicateType, await predicate(signal), subjects, own);
       const path = join(directory, name);
       mkdirSync(join(path, '..'), { recursive: true });
       writeFileSync(path, goJsonIndented(JSON.parse(text)), { mode: 0o600 });

@@ -4,6 +4,7 @@ import { goJson, goJsonIndented } from '../../wire/oci/go-json.ts';
 import { OCI_CONFIG, OCI_EMPTY, OCI_MANIFEST } from '../../wire/oci/media-types.ts';
 import { familiarName, parseReference } from '../../wire/oci/reference.ts';
 import { type Document, orderedDescriptor } from './manifest.ts';
+import type { AttestationSubject } from './result.ts';
 
 const ARTIFACT_TYPE = 'application/vnd.docker.attestation.manifest.v1+json';
 export const IN_TOTO = 'application/vnd.in-toto+json';
@@ -15,13 +16,26 @@ export const EMPTY_CONFIG = {
   size: 2,
 } as const satisfies Descriptor;
 
-/** An in-toto statement about files or an image. */
+/**
+ * An in-toto statement about files or an image.
+ *
+ * @param defaults - what the exporter makes
+ * @param subjects - what the statement is about, if that is not all of it
+ */
 export function statement(
   predicateType: string,
   predicate: string,
-  subjects: readonly { readonly name: string; readonly sha256: string }[],
+  defaults: readonly { readonly name: string; readonly sha256: string }[],
+  subjects: readonly AttestationSubject[] = [],
 ): string {
-  const subject = subjects.map(({ name, sha256 }) => ({ name, digest: { sha256 } }));
+  const own = defaults.map(({ name, sha256 }) => ({ name, digest: { sha256 } }));
+  const subject =
+    subjects.length === 0
+      ? own
+      : subjects.flatMap(one => {
+          if (one.kind === 'raw') return [{ name: one.name, digest: one.digest }];
+          return own.flatMap(self => (one.name === '' ? [self] : [self, { ...self, name: one.name }]));
+        });
   const head = goJson({ _type: 'https://in-toto.io/Statement/v1', predicateType, subject });
   return `${head.slice(0, -1)},"predicate":${predicate}}`;
 }

@@ -216,11 +216,12 @@ async function writeAttestations(
   signal: AbortSignal,
 ): Promise<Descriptor> {
   const statements = await Promise.all(
-    attestations.map(async ({ predicateType, predicate }) => {
+    attestations.map(async ({ predicateType, predicate, subjects }) => {
       const text = statement(
         predicateType,
         await predicate(signal),
         imageSubjects(attributes.names, image, platform.id),
+        subjects,
       );
       const descriptor = await put({ mediaType: IN_TOTO, text });
       return { ...descriptor, annotations: { 'in-toto.io/predicate-type': predicateType } };

@@ -270,3 +270,15 @@ test('provenance as exporters attach it', async () => {
   const complete = { ...options, completeMaterials: true };
   assert.throws(() => provenanceAttestation(complete, input.capture, async () => input), IncompleteMaterialsError);
 });
+
+test('a statement may be about something else than what the exporter makes, or have one more name for it', () => {
+  const defaults = [{ name: 'a', sha256: '1' }];
+  const subjectsOf = (text: string) => JSON.parse(text).subject;
+  const raw = { kind: 'raw', name: 'f', digest: { sha512: '2' } } as const;
+  assert.deepEqual(subjectsOf(statement('t', 'null', defaults)), [{ name: 'a', digest: { sha256: '1' } }]);
+  assert.deepEqual(subjectsOf(statement('t', 'null', defaults, [{ kind: 'self', name: 'b' }, raw])), [
+    { name: 'a', digest: { sha256: '1' } },
+    { name: 'b', digest: { sha256: '1' } },
+    { name: 'f', digest: { sha512: '2' } },
+  ]);
+});

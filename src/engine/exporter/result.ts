@@ -18,11 +18,18 @@ export interface PlatformResult {
   readonly inlineCache?: (layers: readonly LayerBlob[], signal: AbortSignal) => Promise<string | undefined>;
 }
 
+/** What a statement is about: what the exporter makes, under one more name if one is given, or something of the frontend's. */
+export type AttestationSubject =
+  | { readonly kind: 'self'; readonly name: string }
+  | { readonly kind: 'raw'; readonly name: string; readonly digest: Readonly<Record<string, string>> };
+
 /** An in-toto statement about a platform's image; exporters add the subjects. */
 export interface Attestation {
   readonly predicateType: string;
   /** Attached only where the exporter says so (`attestation-inline`). */
   readonly inlineOnly: boolean;
+  /** What it is about; what the exporter makes unless said. */
+  readonly subjects?: readonly AttestationSubject[];
   /** Name of its file in directory outputs. */
   readonly filename: string;
   /** The predicate as JSON text; asked for once the layers' descriptors are known. */

@@ -1,20 +1,17 @@
-import { readFile } from 'node:fs/promises';
 import type { CacheExports } from '../../engine/cache/remote/export.ts';
 import type { ProvenanceOptions } from '../../engine/exporter/provenance-options.ts';
 import type { Attestation, BuildOutput, PlatformResult } from '../../engine/exporter/result.ts';
 import { type Ref, scratch } from '../../engine/ops/ref.ts';
 import { materialize } from '../../engine/ops/ref-contents.ts';
 import type { CacheKey } from '../../engine/solver/key.ts';
-import { resolvePath } from '../../store/snapshot/file-tree.ts';
-import { systemPath, toBytePath } from '../../wire/fsutil/byte-path.ts';
 import { Code } from '../../wire/grpc/code.ts';
 import { StatusError } from '../../wire/grpc/status.ts';
 import type { Platform } from '../../wire/oci/descriptor.ts';
 import { parsePlatform } from '../../wire/oci/platform.ts';
-import { AttestationKind } from '../../wire/proto/gen/control/gateway_pb.ts';
 import type { ClientBuild } from './client-build.ts';
 import { clientProvenance, type PinCollector, provenanceOptions } from './client-provenance.ts';
-import { type FrontendResult, type ResultAttestation, type ResultRef, resultRefs } from './frontend-result.ts';
+import { frontendAttestations } from './frontend-attestations.ts';
+import { type FrontendResult, type ResultRef, resultRefs } from './frontend-result.ts';
 import { platformID } from './worker.ts';
 
 /** What exporters take, and the keys that caches are exported from. */
@@ -85,18 +82,19 @@ export async function buildOutput(
     if (ref === undefined || one === undefined) return undefined;
     return clientProvenance(build, options, pins, ref, solved, one, all);
   };
-  const platforms = solved.map((one, index): PlatformResult => {
+  const withStatements = async (one: Omit<PlatformResult, 'attestations'>, index: number): Promise<PlatformResult> => {
     const [key] = refs[index] ?? [''];
     const asserted = asked && provenance(asked, index);
     const given = result.attestations.get(key) ?? result.attestations.get(one.id) ?? [];
     return {
       ...one,
       attestations: [
-        ...given.flatMap(attestation => frontendAttestation(build, attestation)),
+        ...(await Promise.all(given.map(one => frontendAttestations(build, one, signal)))).flat(),
         ...(asserted ? [asserted] : []),
       ],
     };
-  });
+  };
+  const platforms = await Promise.all(solved.map(withStatements));
   const epoch = textOf(result, 'source.date.epoch', refs[0]?.[0] ?? '');
   return {
     platforms,
@@ -124,19 +122,30 @@ function platformsOf({ metadata }: FrontendResult): Map<string, Platform> {
     throw new StatusError(Code.unknown, 'failed to parse platforms passed to provenance processor', { cause });
   }
   const { Platforms: list } = value as { readonly Platforms?: readonly { ID: string; Platform: Platform }[] };
-  return new Map((list ?? []).map(({ ID, Platform: platform }) => [ID, platform]));
+  if (list === undefined || list.length === 0)
+    throw new StatusError(Code.unknown, 'invalid empty platforms index for exporter');
+  for (const { ID, Platform: platform } of list) {
+    if (ID === '') throw new StatusError(Code.unknown, 'invalid empty platform key for exporter');
+    if (!platform.os || !platform.architecture)
+      throw new StatusError(Code.unknown, `invalid platform value of ${ID} for exporter`);
+  }
+  return new Map(list.map(({ ID, Platform: platform }) => [ID, platform]));
 }
 
 function platformOfKey(key: string, config: string | undefined): Platform | undefined {
   if (key !== '') return parsePlatform(key);
   if (config === undefined) return undefined;
+  let platform: Partial<Platform>;
   try {
-    const { os, architecture, variant } = JSON.parse(config) as Partial<Platform>;
-    if (!os || !architecture) return undefined;
-    return { os, architecture, ...(variant ? { variant } : {}) };
+    platform = JSON.parse(config) ?? {};
   } catch {
     return undefined;
   }
+  const { os, architecture, variant } = platform;
+  if (!os !== !architecture)
+    throw new StatusError(Code.unknown, 'invalid image config: os and architecture must be specified together');
+  if (!os || !architecture) return undefined;
+  return { os, architecture, ...(variant ? { variant } : {}) };
 }
 
 function annotationsOf({ metadata }: FrontendResult): Record<string, string> {
@@ -144,23 +153,4 @@ function annotationsOf({ metadata }: FrontendResult): Record<string, string> {
   for (const [key, value] of metadata)
     if (/^annotation[-[.]/.test(key)) annotations[key] = new TextDecoder().decode(value);
   return annotations;
-}
-
-/** A statement that the frontend made; its predicate is a file of its result. */
-function frontendAttestation(build: ClientBuild, { message, ref }: ResultAttestation): Attestation[] {
-  if (message.kind !== AttestationKind.InToto || ref === undefined) return [];
-  const text = (key: string) => new TextDecoder().decode(message.metadata[key] ?? new Uint8Array());
-  return [
-    {
-      predicateType: message.inTotoPredicateType,
-      inlineOnly: text('inline-only') === 'true',
-      filename: message.path.split('/').at(-1) ?? 'attestation.json',
-      async predicate(signal) {
-        const tree = await build.files(ref, signal);
-        const { node } = resolvePath(tree, toBytePath(message.path), true);
-        if (node?.type !== 'file') throw new StatusError(Code.unknown, `failed to read ${message.path}: not found`);
-        return readFile(systemPath(tree.location(node)), { encoding: 'utf8', signal });
-      },
-    },
-  ];
 }

@@ -45,6 +45,8 @@ export function readSolveRequest(request: SolveRequest, allowed: ReadonlySet<str
   const frontend = builtInFrontend(request.Frontend, options);
   if (request.SourcePolicy !== undefined && request.SourcePolicy.version > 1n)
     throw refuse(`unknown policy version ${request.SourcePolicy.version}`);
+  // Not to be ignored: it may deny what the client must not have.
+  if (request.SourcePolicySession !== '') throw refuse('source policies of a session are not supported');
   return {
     ref: request.Ref,
     session: request.Session,
