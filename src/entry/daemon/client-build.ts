@@ -7,6 +7,7 @@ import { contentsOf } from '../../engine/ops/ref-contents.ts';
 import { type SourcePolicy, sourcePolicy } from '../../engine/source/source-policy.ts';
 import type { Sources } from '../../engine/source/sources.ts';
 import type { BuildEvent, EventSink, Timestamp } from '../../engine/status/event.ts';
+import { OtherSourceError } from '../../plan/frontend/host.ts';
 import type { LoadedGraph } from '../../plan/llb/load.ts';
 import type { FileTree } from '../../store/snapshot/file-tree.ts';
 import { Code } from '../../wire/grpc/code.ts';
@@ -239,8 +240,7 @@ function governed(sources: Sources, policy: SourcePolicy): Sources {
     async imageConfig(query, signal) {
       const scheme = query.ociLayout === undefined ? 'docker-image://' : 'oci-layout://';
       const { identifier } = policy({ identifier: `${scheme}${query.ref}`, attrs: {} });
-      if (!identifier.startsWith(scheme))
-        throw new StatusError(Code.unknown, `the source policy makes ${identifier} of an image that is looked up`);
+      if (!identifier.startsWith(scheme)) throw new OtherSourceError(query.ref, identifier);
       return sources.imageConfig({ ...query, ref: identifier.slice(scheme.length) }, signal);
     },
   };

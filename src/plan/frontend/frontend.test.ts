@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { digestOf } from '../../wire/oci/digest.ts';
 import { loadDefinition } from '../llb/index.ts';
-import type { FrontendHost, SourceTime } from './host.ts';
+import { type FrontendHost, OtherSourceError, type SourceTime } from './host.ts';
 import { planDockerfile } from './plan-dockerfile.ts';
 import { recordedHost } from './testing-host.ts';
 
@@ -131,6 +131,26 @@ test('a named context that cannot be is refused', async () => {
   for (const [value, message] of cases) {
     await assert.rejects(plan(hostOf('FROM base\n'), { 'context:base': value }), { name: 'DockerfileError', message });
   }
+});
+
+test('a named context is what a policy puts in the place of its image', async () => {
+  const host: FrontendHost = {
+    ...hostOf('FROM scratch\nCOPY --from=base /x /x\n'),
+    async resolveImageConfig({ ref }) {
+      throw new OtherSourceError(ref, 'local://other');
+    },
+  };
+  const { platforms } = await plan(host, { 'context:base': 'docker-image://alpine' });
+  const [platform] = platforms;
+  assert.ok(platform);
+  const sources = loadDefinition(platform.definition).vertices.flatMap(({ op: { op } }) =>
+    op.case === 'source' ? [op.value.identifier] : [],
+  );
+  assert.deepEqual(sources, ['local://other']);
+  await assert.rejects(plan({ ...host, ...hostOf('FROM alpine\n'), resolveImageConfig: host.resolveImageConfig }), {
+    message:
+      /ref mutated by policy to non-image: docker-image:\/\/docker\.io\/library\/alpine:latest -> local:\/\/other/,
+  });
 });
 
 test('a file that is not there is told by its name', async () => {

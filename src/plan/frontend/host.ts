@@ -11,7 +11,7 @@ export interface FrontendHost {
   readonly buildPlatforms: readonly [Platform, ...Platform[]];
   /** Whether the solver knows a capability of the graph. */
   supports(capability: string): boolean;
-  /** Looks an image up; shown as a step named `request.logName`. Rejects when there is none. */
+  /** Looks an image up; shown as a step named `request.logName`. Rejects when there is none, with OtherSourceError too. */
   resolveImageConfig(request: ImageConfigRequest, signal: AbortSignal): Promise<ResolvedImageConfig>;
   /** Solves a graph whose files the plan depends on. Not called for scratch. */
   solve(definition: Definition, signal: AbortSignal): Promise<SolvedFiles>;
@@ -21,6 +21,18 @@ export interface FrontendHost {
   inputs(signal: AbortSignal): Promise<ReadonlyMap<string, Definition>>;
   /** A random id, different each time. */
   newID(): string;
+}
+
+/** A source policy puts something that is no image in the place of one. */
+export class OtherSourceError extends Error {
+  override readonly name = 'OtherSourceError';
+  /** What it puts there, as graphs name it: `local://name`. */
+  readonly identifier: string;
+
+  constructor(ref: string, identifier: string) {
+    super(`ref mutated by policy to non-image: docker-image://${ref} -> ${identifier}`);
+    this.identifier = identifier;
+  }
 }
 
 export interface ImageConfigRequest {

@@ -12,7 +12,7 @@ import { definitionEdge } from '../llb/from-definition.ts';
 import { httpSource, imageSource, localSource, ociLayoutSource } from '../llb/source.ts';
 import type { Edge } from '../llb/vertex.ts';
 import { gitContextSource, parseIgnoreFile, readOptional, solve } from './build-context.ts';
-import type { FrontendHost } from './host.ts';
+import { type FrontendHost, OtherSourceError } from './host.ts';
 import { type ImageDraft, imagePlatform, parseImage } from './image-draft.ts';
 import type { FrontendOptions } from './options.ts';
 
@@ -85,7 +85,7 @@ export async function loadNamedContext(
   const rest = value.slice(colon + 1);
   switch (scheme) {
     case 'docker-image':
-      return loadImage(host, options, context, rest.replace(/^\/\//, ''), signal);
+      return loadImageOrOther(host, options, context, rest.replace(/^\/\//, ''), signal);
     case 'oci-layout':
       return loadOciLayout(host, context, rest.replace(/^\/\//, ''), signal);
     case 'git': {
@@ -109,6 +109,23 @@ export async function loadNamedContext(
 
 function plainFiles(edge: Edge): LoadedContext {
   return { edge, image: undefined, platform: undefined };
+}
+
+/** Loads an image, or what a source policy puts in its place. */
+async function loadImageOrOther(
+  host: FrontendHost,
+  options: FrontendOptions,
+  context: NamedContext,
+  written: string,
+  signal: AbortSignal,
+): Promise<LoadedContext> {
+  try {
+    return await loadImage(host, options, context, written, signal);
+  } catch (error) {
+    if (!(error instanceof OtherSourceError)) throw error;
+    const value = error.identifier.replace(/^local:\/\//, 'local:');
+    return loadNamedContext(host, options, { ...context, value }, signal);
+  }
 }
 
 async function loadImage(
