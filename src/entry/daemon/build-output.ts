@@ -60,6 +60,8 @@ export async function buildOutput(
     let ref: Ref = solved?.result ?? scratch;
     if (needsLayers && ref.kind === 'local') ref = await materialize(ref, build.engine.layers, signal);
     const config = textOf(result, 'containerimage.config', key);
+    if (needsLayers && config?.trim() === 'null')
+      throw new StatusError(Code.unknown, 'invalid null image config for export');
     const baseConfig = textOf(result, 'containerimage.base.config', key);
     const platform = named.get(key) ?? platformOfKey(key, config) ?? build.platform;
     const layers = ref;
@@ -121,7 +123,8 @@ function platformsOf({ metadata }: FrontendResult): Map<string, Platform> {
   } catch (cause) {
     throw new StatusError(Code.unknown, 'failed to parse platforms passed to provenance processor', { cause });
   }
-  const { Platforms: list } = value as { readonly Platforms?: readonly { ID: string; Platform: Platform }[] };
+  const named = value as { readonly Platforms?: readonly { ID: string; Platform: Platform }[] } | null;
+  const list = named?.Platforms;
   if (list === undefined || list.length === 0)
     throw new StatusError(Code.unknown, 'invalid empty platforms index for exporter');
   for (const { ID, Platform: platform } of list) {
