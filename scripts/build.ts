@@ -10,6 +10,7 @@ import { type BuildOptions, build, transform } from 'esbuild';
 import { builtins } from './builtins.ts';
 import { descriptors } from './descriptors.ts';
 import { licencesOf } from './licences.ts';
+import { pageAssets } from './page-assets.ts';
 
 const outdir = process.env['OUTDIR'] ?? 'dist';
 const target = 'node24';
@@ -50,7 +51,7 @@ async function bundleProgram(): Promise<{
 }> {
   const { outputFiles, metafile } = await build({
     ...options,
-    plugins: [builtins, descriptors],
+    plugins: [builtins, descriptors, pageAssets],
     splitting: true,
     entryPoints: { main: 'src/entry/cli/main.ts' },
   });

@@ -8,6 +8,7 @@ import { addImagesCommand } from './images.ts';
 import { addMountsCommand } from './mounts.ts';
 import { addPlanCommand } from './plan.ts';
 import { addPruneCommand } from './prune.ts';
+import { addReportCommand } from './report.ts';
 import { addRmiCommand } from './rmi.ts';
 import { addServeCommand } from './serve.ts';
 import { addVersionCommand } from './show-version.ts';
@@ -65,6 +66,7 @@ export function createProgram(): Command {
   addBuildCommand(program);
   addPlanCommand(program);
   addWhyCommand(program);
+  addReportCommand(program);
   addHistoryCommand(program);
   addImagesCommand(program);
   addRmiCommand(program);
