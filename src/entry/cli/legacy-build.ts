@@ -79,7 +79,7 @@ function refuseFlags(flags: LegacyFlags): void {
     ['--annotation', flags.annotation.length > 0],
     ['--attest', flags.attest.length > 0 || flags.provenance !== undefined || flags.sbom !== undefined],
     ['--build-context', flags.buildContext.length > 0],
-    ['--builder', flags.builder !== undefined],
+    ['--builder', (flags.builder?.length ?? 0) > 0],
     ['--cache-to', flags.cacheTo.length > 0],
     ['--call', flags.call !== 'build' || flags.check === true],
     ['--cold-mounts', flags.coldMounts === true],
