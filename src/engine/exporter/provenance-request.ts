@@ -1,5 +1,6 @@
 import { parseGitReference } from '../../plan/llb/git-url.ts';
 import { goJson } from '../../wire/oci/go-json.ts';
+import { redactUrl } from '../source/source-key.ts';
 import { jsonList, jsonMap, jsonObject, jsonText } from './json-text.ts';
 import type { CapturedID, ProvenanceCapture } from './provenance-capture.ts';
 import { digestsJson, gitMaterial, httpMaterial, type Material } from './provenance-materials.ts';
@@ -71,7 +72,7 @@ export function vcsJson({ options }: FrontendCall): string | undefined {
   const entries: [string, string][] = [];
   for (const [name, value] of options) {
     if (!name.startsWith('vcs:') || value === '') continue;
-    entries.push([name.slice('vcs:'.length), goJson(name === 'vcs:source' ? redactCredentials(value) : value)]);
+    entries.push([name.slice('vcs:'.length), goJson(name === 'vcs:source' ? redactUrl(value) : value)]);
   }
   return jsonMap(entries);
 }
@@ -146,7 +147,7 @@ function tellCall(call: FrontendCall, capture: ProvenanceCapture): ToldCall {
   for (const [name, value] of call.options) {
     if (HOST_OPTIONS.has(name) || name.startsWith('attest:')) continue;
     const isContext = name === contextKey || name.startsWith('context:');
-    options.set(name, isContext ? redactCredentials(value) : value);
+    options.set(name, isContext ? redactUrl(value) : value);
   }
   const given = call.options.get('contextkey')
     ? contextKey
@@ -180,7 +181,7 @@ function findMaterial(context: string, { git, http }: ProvenanceCapture): Materi
     const inside = subdir === '' ? '' : `${ref === '' ? '#' : ''}:${subdir}`;
     return { ...gitMaterial(found), uri: `${found.url}${inside}` };
   }
-  return download ? httpMaterial(download) : { uri: redactCredentials(context) };
+  return download ? httpMaterial(download) : { uri: redactUrl(context) };
 }
 
 function gitReference(text: string) {
@@ -189,16 +190,4 @@ function gitReference(text: string) {
   } catch {
     return undefined;
   }
-}
-
-/** User and password of a URL masked; other texts as they are. */
-function redactCredentials(text: string): string {
-  const match = /^([a-zA-Z][a-zA-Z0-9+.-]*:\/\/)([^/?#]*)@([^/?#@]*)(.*)$/s.exec(text);
-  if (!match) return text;
-  const [, scheme = '', credentials = '', host = '', rest = ''] = match;
-  // Go takes it for no URL: `oci-layout://store@sha256:…`.
-  if (!/^([^:]*|\[[^\]]*\])(:\d*)?$/.test(host)) return text;
-  const colon = credentials.indexOf(':');
-  const user = (colon < 0 ? credentials : credentials.slice(0, colon)) === '' ? '' : 'xxxxx';
-  return `${scheme}${user}${colon < 0 ? '' : ':xxxxx'}@${host}${rest}`;
 }

@@ -55,9 +55,14 @@ function hasControl(name: string): boolean {
   return /\p{Cc}/u.test(name);
 }
 
-/** The text with the user and the password of a URL in it masked. */
+/** The text, with user and password masked where it is a URL that has them, as Go's `URL.Redacted` masks. */
 export function redactUrl(text: string): string {
-  return text.replace(/^([a-zA-Z0-9+.-]+:\/\/)([^/@:]*)(:[^/@]*)?@/, (_, scheme, user, password) => {
-    return `${scheme}${user === '' ? '' : 'xxxxx'}${password === undefined ? '' : ':xxxxx'}@`;
-  });
+  const match = /^([a-zA-Z][a-zA-Z0-9+.-]*:\/\/)([^/?#]*)@([^/?#@]*)(.*)$/s.exec(text);
+  if (!match) return text;
+  const [, scheme = '', credentials = '', host = '', rest = ''] = match;
+  // Go takes it for no URL: `oci-layout://store@sha256:…`.
+  if (!/^([^:]*|\[[^\]]*\])(:\d*)?$/.test(host)) return text;
+  const colon = credentials.indexOf(':');
+  const user = (colon < 0 ? credentials : credentials.slice(0, colon)) === '' ? '' : 'xxxxx';
+  return `${scheme}${user}${colon < 0 ? '' : ':xxxxx'}@${host}${rest}`;
 }

@@ -173,5 +173,7 @@ test('attributes that cannot be', () => {
 test('secrets in URLs are masked', () => {
   assert.equal(redactUrl('https://user:pw@h/r.git'), 'https://xxxxx:xxxxx@h/r.git');
   assert.equal(redactUrl('https://token@h/r.git'), 'https://xxxxx@h/r.git');
+  assert.equal(redactUrl('https://user:p@w@h:8080/r.git'), 'https://xxxxx:xxxxx@h:8080/r.git');
   assert.equal(redactUrl('git@h:r.git'), 'git@h:r.git');
+  assert.equal(redactUrl('oci-layout://store@sha256:ab'), 'oci-layout://store@sha256:ab');
 });
