@@ -1,7 +1,7 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import type { FileNode } from './file-tree.ts';
+import { replaceFile } from './replace-file.ts';
 
 /** A record that was found. */
 interface CachedRecord {
@@ -93,7 +93,7 @@ export function openRecordCache(path: string, options: RecordCacheOptions): Reco
     },
     save: () => {
       if (added.size === 0) return;
-      write(path, merge(load(), used, added));
+      replaceFile(path, merge(load(), used, added));
       added.clear();
       old = undefined;
     },
@@ -259,16 +259,4 @@ function oldEntry(old: Columns, from: number, meta: number): Writer {
     to.meta[index] = meta;
     to.digest.set(old.digest.subarray(from * 32, from * 32 + 32), index * 32);
   };
-}
-
-function write(path: string, bytes: Buffer): void {
-  const temporary = `${path}.${randomUUID()}`;
-  try {
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(temporary, bytes);
-    renameSync(temporary, path);
-  } catch {
-    // A root that is full or read-only is for those to report who must write to it.
-    rmSync(temporary, { force: true });
-  }
 }

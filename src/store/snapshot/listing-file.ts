@@ -1,9 +1,8 @@
-import { randomUUID } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { STATUS_WORDS } from '../../host/system/stat.ts';
 import type { BytePath } from '../../wire/fsutil/byte-path.ts';
 import type { Digest } from '../../wire/oci/digest.ts';
+import { replaceFile } from './replace-file.ts';
 
 /** What a directory held. The children are a row of entries of `Listings`. */
 export interface StoredDirectory {
@@ -127,13 +126,5 @@ export function writeListings(path: string, { directories, statuses, records, fl
   bytes.writeUInt32LE(flags.length, 8);
   bytes.writeUInt32LE(table.length, 12);
   bytes.writeUInt32LE(seal(bytes), SEAL_AT);
-  const temporary = `${path}.${randomUUID()}`;
-  try {
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(temporary, bytes);
-    renameSync(temporary, path);
-  } catch {
-    // A root that is full or read-only is for those to report who must write to it.
-    rmSync(temporary, { force: true });
-  }
+  replaceFile(path, bytes);
 }
