@@ -1,12 +1,6 @@
-import type { BuildEvent, SourceRange, Timestamp } from '../../engine/status/event.ts';
-import type {
-  StatusResponse,
-  Vertex,
-  VertexLog,
-  VertexStatus,
-  VertexWarning,
-} from '../../wire/proto/gen/control/control_pb.ts';
-import type { Range } from '../../wire/proto/gen/pb/ops_pb.ts';
+import type { BuildEvent, Timestamp } from '../../engine/status/event.ts';
+import type { StatusResponse, Vertex, VertexLog, VertexStatus } from '../../wire/proto/gen/control/control_pb.ts';
+import { warningOf } from '../daemon/warning-message.ts';
 import { timestampOf } from '../daemon/wire-values.ts';
 
 type Time = Parameters<typeof timestampOf>[0];
@@ -19,7 +13,7 @@ export function* statusEvents(message: StatusResponse, shift: bigint): Generator
   for (const vertex of message.vertexes) yield vertexEvent(vertex, shift);
   for (const status of message.statuses) yield statusEvent(status, shift);
   for (const log of message.logs) yield logEvent(log, shift);
-  for (const warning of message.warnings) yield warningEvent(warning);
+  for (const warning of message.warnings) yield warningOf(warning.vertex, warning);
 }
 
 function vertexEvent(vertex: Vertex, shift: bigint): BuildEvent {
@@ -54,31 +48,6 @@ function statusEvent(status: VertexStatus, shift: bigint): BuildEvent {
 
 function logEvent({ vertex, stream, msg, timestamp }: VertexLog, shift: bigint): BuildEvent {
   return { kind: 'log', vertex, stream: stream === 2n ? 2 : 1, data: msg, timestamp: timeOf(timestamp, shift) };
-}
-
-function warningEvent({ vertex, level, short, detail, url, info, ranges }: VertexWarning): BuildEvent {
-  return {
-    kind: 'warning',
-    vertex,
-    level: Number(level),
-    short,
-    detail,
-    ...(url === '' ? {} : { url }),
-    ...(info === undefined
-      ? {}
-      : { sourceInfo: { filename: info.filename, data: info.data, language: info.language } }),
-    ...(ranges.length === 0 ? {} : { ranges: ranges.flatMap(rangeOf) }),
-  };
-}
-
-function rangeOf({ start, end }: Range): SourceRange[] {
-  if (start === undefined || end === undefined) return [];
-  return [
-    {
-      start: { line: start.line, character: start.character },
-      end: { line: end.line, character: end.character },
-    },
-  ];
 }
 
 function times(
