@@ -9,8 +9,7 @@ import { type CacheMountStore, openCacheMounts } from '../../engine/ops/exec/cac
 import type { Ref } from '../../engine/ops/ref.ts';
 import { createSolver, type Solver } from '../../engine/solver/solver.ts';
 import type { Timestamp } from '../../engine/status/event.ts';
-import { type BuildkitdConfig, DEFAULT_REGISTRY_HOST, loadBuildkitdConfig } from '../../host/config/buildkitd-toml.ts';
-import { credentialsFor, loadDockerConfig } from '../../host/config/docker-config.ts';
+import type { BuildkitdConfig } from '../../host/config/buildkitd-toml.ts';
 import { outcropRoot, runtimeDirectory } from '../../host/config/paths.ts';
 import type { Runtime, RuntimeOptions } from '../../host/runtime/runtime.ts';
 import { type ContentStore, openContentStore } from '../../store/content/content-store.ts';
@@ -20,8 +19,8 @@ import { shareStore } from '../../store/lock.ts';
 import { type LayerStore, openLayerStore } from '../../store/snapshot/layer-store.ts';
 import type { Platform } from '../../wire/oci/descriptor.ts';
 import { hostPlatform, normalizePlatform } from '../../wire/oci/platform.ts';
-import { createRegistryClient, type RegistryAccess, type RegistryClient } from '../../wire/registry/client.ts';
 import { lazyRuntime } from './lazy-runtime.ts';
+import { openRegistries, type Registries } from './registries.ts';
 import { resolveBuildOp } from './solver-graph.ts';
 
 export interface EngineOptions {
@@ -39,7 +38,7 @@ export interface EngineOptions {
 }
 
 /** Everything that builds of one root share. */
-export interface Engine extends AsyncDisposable {
+export interface Engine extends Registries {
   readonly platform: Platform;
   readonly root: string;
   readonly database: Database;
@@ -49,15 +48,6 @@ export interface Engine extends AsyncDisposable {
   readonly layerBlobs: LayerBlobSource;
   /** Where layers of imported caches came from. */
   readonly places: BlobPlaces;
-  /** With the credentials of this machine. */
-  readonly registry: RegistryClient;
-  /** The client for a host; `insecure`: plain HTTP will do, and certificates are not checked. */
-  readonly registryFor: (host: string, insecure: boolean) => RegistryClient;
-  /**
-   * A client for someone else's credentials; whoever opens it disposes it.
-   * @param insecureHost a host that may be spoken to in any way
-   */
-  readonly openRegistry: (access: RegistryAccess, insecureHost?: string) => RegistryClient;
   readonly runtime: Runtime;
   readonly cacheMounts: CacheMountStore;
   readonly solver: Solver<Ref>;
@@ -79,20 +69,7 @@ export async function openEngine(options: EngineOptions, signal: AbortSignal): P
   const places = blobPlaces(database);
   const layers = stack.use(openLayerStore({ root, content, database, now, elsewhere: places.fetchOf }));
   stack.use(await (options.lockStore ?? shareStore)(root, () => layers.sweep(), signal));
-  const registries = options.registries ?? (await loadBuildkitdConfig(process.env));
-  const openRegistry: Engine['openRegistry'] = (access, insecureHost) =>
-    registryClient(insecureHost === undefined ? registries : withInsecure(registries, insecureHost), access);
-  const ownAccess: RegistryAccess = {
-    credentials: async (host, inner) => credentialsFor(await loadDockerConfig(process.env), host, inner),
-  };
-  const registry = stack.use(openRegistry(ownAccess));
-  const trusting = new Map<string, RegistryClient>();
-  const registryFor: Engine['registryFor'] = (host, insecure) => {
-    if (!insecure) return registry;
-    const known = trusting.get(host) ?? owned.use(openRegistry(ownAccess, host));
-    trusting.set(host, known);
-    return known;
-  };
+  const { registry, registryFor, openRegistry } = stack.use(await openRegistries(options.registries));
   const runtime = stack.use(lazyRuntime({ ...options.runtime, stateDir: runtimeDirectory() }));
   const solver = createSolver<Ref>({
     resolveOp: resolveBuildOp,
@@ -126,22 +103,4 @@ export async function openEngine(options: EngineOptions, signal: AbortSignal): P
 function wallClock(): () => Timestamp {
   const offset = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
   return () => process.hrtime.bigint() + offset;
-}
-
-/** The configuration in which a host may be spoken to in any way. */
-function withInsecure(config: BuildkitdConfig, host: string): BuildkitdConfig {
-  const known = config.registries.get(host) ?? DEFAULT_REGISTRY_HOST;
-  return { ...config, registries: new Map([...config.registries, [host, { ...known, insecure: true, http: true }]]) };
-}
-
-/** A client with the registries of the configuration; credentials are looked up when a registry asks for them. */
-function registryClient(
-  { registries, maxRegistryConcurrency }: BuildkitdConfig,
-  access: RegistryAccess,
-): RegistryClient {
-  return createRegistryClient({
-    hosts: registries,
-    ...access,
-    ...(maxRegistryConcurrency === undefined ? {} : { maxConcurrency: maxRegistryConcurrency }),
-  });
 }

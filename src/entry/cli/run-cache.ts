@@ -10,9 +10,9 @@ import {
 } from '../../engine/cache/remote/inspect.ts';
 import { objectHttp } from '../../engine/cache/remote/object-http.ts';
 import type { Timestamp } from '../../engine/status/event.ts';
+import { openRegistries } from '../builder/registries.ts';
 import { parseCache } from './build-flags.ts';
 import { interruptSignal } from './interrupt.ts';
-import { openRegistries } from './open-registries.ts';
 import { openImages } from './open-stores.ts';
 import { textTable } from './table.ts';
 import { formatAge, formatBytes } from './units.ts';
