@@ -16,6 +16,7 @@ import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../pl
 import type { LoadedGraph } from '../../plan/llb/load.ts';
 import { buildError, type ErrorPlaces } from './build-error.ts';
 import { type ProvenanceRecorder, recordProvenance } from './build-provenance.ts';
+import { cacheDeps } from './cache-deps.ts';
 import { shown } from './embedded-host.ts';
 import { openEmbeddedSession } from './embedded-session.ts';
 import type { Engine } from './engine.ts';
@@ -92,15 +93,8 @@ async function attemptBuild(
           inlineArgument: request.buildArgs.get('BUILDKIT_INLINE_CACHE'),
         },
         {
-          emit: placed,
-          now: engine.now,
-          registryFor: engine.registryFor,
-          content: engine.content,
-          layers: engine.layers,
-          layerBlobs: engine.layerBlobs,
-          repositoryOf: () => undefined,
+          ...cacheDeps(engine, placed),
           lost,
-          places: engine.places,
           env: process.env,
         },
         signal,

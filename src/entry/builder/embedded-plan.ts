@@ -6,6 +6,7 @@ import type { EventSink, SourceInfo } from '../../engine/status/event.ts';
 import { planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
 import type { LoadedGraph, LoadedVertex } from '../../plan/llb/load.ts';
 import { buildError } from './build-error.ts';
+import { cacheDeps } from './cache-deps.ts';
 import { openEmbeddedSession } from './embedded-session.ts';
 import type { Engine } from './engine.ts';
 import { BuildRequestError, frontendRequest } from './frontend-options.ts';
@@ -52,14 +53,7 @@ export async function runEmbeddedPlan(
       openBuildCaches(
         { from: request.cacheFrom, to: [] },
         {
-          emit: told,
-          now: engine.now,
-          registryFor: engine.registryFor,
-          content: engine.content,
-          layers: engine.layers,
-          layerBlobs: engine.layerBlobs,
-          repositoryOf: () => undefined,
-          places: engine.places,
+          ...cacheDeps(engine, told),
           env: process.env,
         },
         signal,

@@ -15,6 +15,7 @@ import { StatusError } from '../../wire/grpc/status.ts';
 import type { Platform } from '../../wire/oci/descriptor.ts';
 import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { type BuildScope, openBuildScope } from '../builder/build-scope.ts';
+import { cacheDeps } from '../builder/cache-deps.ts';
 import { newID } from '../builder/embedded-host.ts';
 import type { Engine } from '../builder/engine.ts';
 import { solverEdge } from '../builder/solver-graph.ts';
@@ -136,17 +137,11 @@ export function openClientBuild(
     return graph;
   }
 
-  const cacheDeps: ClientBuild['cacheDeps'] = {
-    emit: said,
-    now: engine.now,
+  const deps: ClientBuild['cacheDeps'] = {
+    ...cacheDeps(engine, said),
     registryFor: session.registryFor,
     directories: sessionDirectories(session.own),
-    content: engine.content,
-    layers: engine.layers,
-    layerBlobs: engine.layerBlobs,
-    repositoryOf: () => undefined,
     lost,
-    places: engine.places,
     http: stack.use(objectHttp()),
     env: {},
   };
@@ -156,7 +151,7 @@ export function openClientBuild(
   /** Opens caches that a frontend names; those that are open already are the same. */
   function importsOf(requests: readonly CacheRequest[]): RemoteImport[] {
     const added = requests.filter(request => !imports.has(identityOf(request)));
-    for (const one of openCacheImports(added, cacheDeps, ended.signal)) imports.set(one.id, one);
+    for (const one of openCacheImports(added, deps, ended.signal)) imports.set(one.id, one);
     return [...imports.values()];
   }
 
@@ -193,7 +188,7 @@ export function openClientBuild(
     scope,
     sources: governed(scope.sources, policy),
     registryFor: session.registryFor,
-    cacheDeps,
+    cacheDeps: deps,
     startedAt: engine.now(),
     emit: said,
     now: engine.now,
