@@ -5,12 +5,14 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { type DirectoryLayers, directoryLayers } from '../../../test/support/directory-layers.ts';
 import { type Database, openDatabase } from '../../store/database.ts';
 import { digestOf } from '../../wire/oci/digest.ts';
 import { createTransport, type Transport } from '../../wire/registry/transport.ts';
 import { openDownloadStore } from './download-store.ts';
-import { type HttpSourceOptions, httpOp } from './http.ts';
+import { type HttpSourceOptions, httpOp, resolveHttp } from './http.ts';
+import { parseHttpSource } from './http-key.ts';
 import { sourceProgress } from './source-progress.ts';
 
 const signal = new AbortController().signal;
@@ -52,6 +54,7 @@ before(async () => {
       },
     },
     silence: 5000,
+    lookUps: new Map(),
   };
 });
 
@@ -63,10 +66,11 @@ after(async () => {
   rmSync(root, { recursive: true, force: true });
 });
 
-function open(path: string, attrs: Record<string, string> = {}) {
+/** A download of a build of its own, unless one is given. */
+function open(path: string, attrs: Record<string, string> = {}, build = { ...options, lookUps: new Map() }) {
   const vertex = { digest: 'sha256:vertex', name: '', inputs: [], ignoreCache: false };
   const platform = { os: 'linux', architecture: 'amd64' };
-  return httpOp({ vertex, identifier: `${base}${path}`, attrs, platform }, options, progress);
+  return httpOp({ vertex, identifier: `${base}${path}`, attrs, platform }, build, progress);
 }
 
 async function fetch(path: string, attrs: Record<string, string> = {}) {
@@ -128,6 +132,43 @@ test('what did not change is not fetched again', async () => {
   assert.equal((await fetch('/tagged')).key, first.key);
   for (const { dir } of [first, changed]) layers.remove(basename(dir));
   assert.equal((await fetch('/tagged')).methods, 'GET', 'a layer that was pruned is fetched anew');
+});
+
+test('what a URL was found to be, it stays for the build', async () => {
+  let body = 'one';
+  handle = (_, response) => response.setHeader('etag', `"${digestOf(body)}"`).end(body);
+  const build = { ...options, lookUps: new Map() };
+  seen.length = 0;
+  const { metadata } = await resolveHttp(parseHttpSource(`${base}/moving`, {}), build, progress, signal);
+  body = 'two';
+  const op = open('/moving', {}, build);
+  const { map } = await op.cacheMap(0, signal);
+  const [ref] = await op.exec([], signal);
+  assert.equal(seen.length, 1);
+  assert.equal(metadata.checksum, digestOf('one'));
+  assert.ok(ref?.kind === 'snapshot');
+  assert.equal(readFileSync(join(layers.path(ref.layers[0] ?? ''), 'moving'), 'utf8'), 'one');
+  assert.notEqual((await fetch('/moving')).key, map.digest, 'another build asks anew');
+});
+
+test('a failed look-up is made again', async () => {
+  const build = { ...options, lookUps: new Map() };
+  handle = (_, response) => response.writeHead(503).end();
+  await assert.rejects(open('/later', {}, build).cacheMap(0, signal), /invalid response status 503/);
+  handle = (_, response) => response.end('there');
+  await open('/later', {}, build).cacheMap(0, signal);
+});
+
+test('what the server compresses is the same file', async () => {
+  handle = (_, response) => response.end('hello hello');
+  const plain = await fetch('/packed');
+  assert.equal(seen[0]?.headers['accept-encoding'], 'gzip');
+  handle = (_, response) => response.setHeader('content-encoding', 'gzip').end(gzipSync('hello hello'));
+  const packed = await fetch('/packed');
+  assert.equal(packed.key, plain.key);
+  assert.equal(readFileSync(join(packed.dir, 'packed'), 'utf8'), 'hello hello');
+  handle = (_, response) => response.setHeader('content-encoding', 'gzip').end(gzipSync('hello hello').subarray(0, 20));
+  await assert.rejects(fetch('/packed'), /cannot reach .*packed/);
 });
 
 test('secrets become the header, for the first host only', async () => {

@@ -1,10 +1,12 @@
-import { Readable } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 import { DEFAULT_REGISTRY_HOST } from '../../host/config/buildkitd-toml.ts';
 import type { Digest } from '../../wire/oci/digest.ts';
 import { networkError } from '../../wire/registry/registry-error.ts';
 import { type Answer, discard, headerOf, type Transport } from '../../wire/registry/transport.ts';
 import type { SecretProvider, SourceRequest } from '../ops/op-context.ts';
 import { type LayerID, type Ref, snapshotRef } from '../ops/ref.ts';
+import { type Flight, flight } from '../solver/flight.ts';
 import type { Op } from '../solver/op.ts';
 import type { DownloadStore, KeptDownload } from './download-store.ts';
 import { writeFileLayer } from './file-layer.ts';
@@ -32,6 +34,8 @@ export interface HttpSourceOptions {
   readonly silence: number;
   /** Gives the bytes behind a URL that means the client of the build; undefined for others. */
   readonly upload?: ((url: URL, signal: AbortSignal) => AsyncIterable<Uint8Array> | undefined) | undefined;
+  /** The look-ups of this build by their requests: what an URL was found to be, it stays until the build's end. */
+  readonly lookUps: Map<Digest, Flight<Download>>;
 }
 
 /** A download: what is known of it, and its layer once it was fetched. */
@@ -72,8 +76,8 @@ export function httpOp(request: SourceRequest, options: HttpSourceOptions, progr
 }
 
 /**
- * What is known of a download. With a checksum nothing is asked; else the server says whether it is still what was fetched
- * before, and if not, it is fetched now, for only its bytes tell its digest.
+ * What is known of a download. With a checksum nothing is asked; else the server says once in a build whether it is still
+ * what was fetched before, and if not, it is fetched now, for only its bytes tell its digest.
  */
 export async function resolveHttp(
   id: HttpIdentifier,
@@ -82,6 +86,24 @@ export async function resolveHttp(
   signal: AbortSignal,
 ): Promise<Download> {
   if (id.checksum !== undefined) return { metadata: httpMetadata(id, id.checksum, {}), layer: undefined };
+  const key = httpRequestKey(id);
+  const lookUp = options.lookUps.get(key) ?? flight(inner => lookUpHttp(id, options, progress, inner));
+  options.lookUps.set(key, lookUp);
+  try {
+    return await lookUp.join(signal);
+  } catch (error) {
+    // A failure is not what the URL is: who asks later asks the server.
+    if (!signal.aborted && options.lookUps.get(key) === lookUp) options.lookUps.delete(key);
+    throw error;
+  }
+}
+
+async function lookUpHttp(
+  id: HttpIdentifier,
+  options: HttpSourceOptions,
+  progress: SourceProgress,
+  signal: AbortSignal,
+): Promise<Download> {
   const kept = options.downloads.downloads(httpRequestKey(id)).filter(({ layer }) => options.layers.has(layer));
   const same = kept.length > 0 ? await askIfSame(id, kept, options, signal) : undefined;
   if (same !== undefined) return { metadata: metadataOf(id, same), layer: same.layer };
@@ -139,7 +161,7 @@ async function download(
   const disposition = headerOf(answer, 'content-disposition');
   const modified = lastModified === undefined ? undefined : parseHttpDate(lastModified);
   const name = httpFileName(id, disposition);
-  const total = Number(headerOf(answer, 'content-length') ?? 0);
+  const total = isGzip(answer) ? 0 : Number(headerOf(answer, 'content-length') ?? 0);
   const bytes = progress.transfer(name, total, bodyOf(answer, id, options));
   const file = { perm: id.perm, uid: id.uid, gid: id.gid, name, modified: modified ?? 0 };
   const { layer, digest } = await writeFileLayer(
@@ -160,13 +182,19 @@ async function download(
   return { metadata: httpMetadata(id, digest, headers), layer };
 }
 
+/** Whether the server compressed what it sent, as we let it. */
+function isGzip(answer: Answer): boolean {
+  return headerOf(answer, 'content-encoding')?.trim().toLowerCase() === 'gzip';
+}
+
 async function* bodyOf(
   answer: Answer,
   id: HttpIdentifier,
   options: HttpSourceOptions,
 ): AsyncGenerator<Uint8Array, void> {
+  const body = isGzip(answer) ? pipeline(answer.body, createGunzip(), () => {}) : answer.body;
   try {
-    for await (const chunk of answer.body as AsyncIterable<Uint8Array>) yield chunk;
+    for await (const chunk of body as AsyncIterable<Uint8Array>) yield chunk;
   } catch (cause) {
     throw networkError(new URL(id.url).host, redactUrl(id.url), options.silence, 1, cause);
   }
@@ -185,7 +213,8 @@ async function request(
   if (upload !== undefined) return { status: 200, headers: {}, body: Readable.from(upload) };
   const { origin } = url;
   const authorization = await authorizationOf(id, url, options.secrets, signal);
-  const headers: Record<string, string> = { 'user-agent': USER_AGENT, ...extra };
+  // Of a HEAD too, for servers may give what they compress another tag.
+  const headers: Record<string, string> = { 'user-agent': USER_AGENT, 'accept-encoding': 'gzip', ...extra };
   for (const { Name, Value } of id.headers) headers[Name.toLowerCase()] = Value;
   for (let redirects = 0; ; redirects++) {
     const authorized = authorization !== undefined && url.origin === origin;

@@ -95,7 +95,15 @@ export function createSources(options: SourcesOptions): Sources {
   const downloads = openDownloadStore(options.database);
   const imageOptions = { images, ociLayouts, layers };
   const blobOptions = { registry, ociLayouts, layers };
-  const httpOptions = { transport, downloads, layers, secrets, silence: SILENCE, upload: options.upload };
+  const httpOptions = {
+    transport,
+    downloads,
+    layers,
+    secrets,
+    silence: SILENCE,
+    upload: options.upload,
+    lookUps: new Map(),
+  };
   const gitOptions = { repositories: join(options.root, 'git'), checkouts: downloads, layers, secrets, ssh };
   const tokens = registry.watchTokens(tokenProgress(options.emit, options.now));
   const progressOf = (vertex: string) => sourceProgress(vertex, options.emit, options.now);
