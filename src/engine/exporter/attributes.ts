@@ -57,7 +57,7 @@ export function readImageAttributes(type: 'image' | 'oci' | 'docker', attributes
   const prefix = attributes['dangling-name-prefix'];
   const epoch = readEpoch(attributes);
   return {
-    names: (attributes['name'] ?? '').split(',').filter(name => name !== ''),
+    names: splitNames(attributes['name'] ?? ''),
     compression,
     ociMediaTypes,
     ociArtifact,
@@ -75,6 +75,20 @@ export function readImageAttributes(type: 'image' | 'oci' | 'docker', attributes
     canonicalName: readBoolean(attributes, 'name-canonical', false),
     annotations,
   };
+}
+
+function splitNames(text: string): string[] {
+  return text.split(',').filter(name => name !== '');
+}
+
+/** Whether an output leaves the image's name to the frontend. */
+export function leavesName({ names }: ImageAttributes): boolean {
+  return names.length === 1 && names[0] === '*';
+}
+
+/** The attributes with the frontend's name for the image, where the output leaves that to it. */
+export function withFrontendName(attributes: ImageAttributes, name: string | undefined): ImageAttributes {
+  return name !== undefined && leavesName(attributes) ? { ...attributes, names: splitNames(name) } : attributes;
 }
 
 /** Annotations among the attributes, by their attribute names. */

@@ -10,9 +10,11 @@ import { attestationFiles } from './attestation-files.ts';
 import {
   ExporterAttributeError,
   type ImageAttributes,
+  leavesName,
   readBoolean,
   readEpoch,
   readImageAttributes,
+  withFrontendName,
 } from './attributes.ts';
 import type { ExportProgress } from './export-progress.ts';
 import { type ExportTarget, pathTarget } from './export-target.ts';
@@ -73,14 +75,21 @@ export function createExporter(request: ExportRequest, context: ExportContext): 
   }
 }
 
-function imageExporter(attributes: ImageAttributes, context: ExportContext): Exporter {
-  const names = attributes.names.map(name => withDefaultTag(parseReference(name)));
-  if (attributes.push && names.length === 0) {
+/** The names of an image. @throws ImageReferenceError for one that is none */
+function namesOf({ names }: ImageAttributes): Reference[] {
+  return names.map(name => withDefaultTag(parseReference(name)));
+}
+
+function imageExporter(asked: ImageAttributes, context: ExportContext): Exporter {
+  if (!leavesName(asked)) namesOf(asked);
+  if (asked.push && asked.names.length === 0) {
     throw new ExporterAttributeError('a push needs a name: give one with -t or name=…');
   }
   return {
     name: 'exporting to image',
     async export(output, progress, signal) {
+      const attributes = withFrontendName(asked, output.imageName);
+      const names = namesOf(attributes);
       const image = await writeImage(output, attributes, { ...context, progress }, signal);
       if (attributes.store) {
         for (const name of storedNames(names, image, attributes)) {
@@ -110,9 +119,9 @@ function storedNames(names: readonly Reference[], image: WrittenImage, attribute
   return stored;
 }
 
-function archiveExporter(request: ExportRequest, attributes: ImageAttributes, context: ExportContext): Exporter {
+function archiveExporter(request: ExportRequest, asked: ImageAttributes, context: ExportContext): Exporter {
   const docker = request.type === 'docker';
-  const names = attributes.names.map(name => withDefaultTag(parseReference(name)));
+  if (!leavesName(asked)) namesOf(asked);
   const { target } = request;
   if (target === undefined && !docker)
     throw new ExporterAttributeError(`dest is required for ${request.type} exporter`);
@@ -129,6 +138,8 @@ function archiveExporter(request: ExportRequest, attributes: ImageAttributes, co
           'docker exporter does not support exporting manifest lists, use the oci exporter instead',
         );
       }
+      const attributes = withFrontendName(asked, output.imageName);
+      const names = namesOf(attributes);
       const image = await writeImage(output, attributes, { ...context, progress }, signal);
       const created = createdAnnotation(image, context.now());
       const options = { names: attributes.names, created, docker };

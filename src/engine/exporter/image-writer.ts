@@ -143,8 +143,12 @@ function withEpoch(image: WrittenImage, epoch: number | undefined): WrittenImage
   return epoch === undefined ? image : { ...image, epoch };
 }
 
-/** The annotation `org.opencontainers.image.created` that archives carry: the epoch, or now, in whole seconds. */
+/**
+ * The annotation `org.opencontainers.image.created` that archives carry: the epoch, or now, in whole seconds; none for an
+ * image that brings its own.
+ */
 export function createdAnnotation(image: WrittenImage, now: Timestamp): Record<string, string> {
+  if (image.descriptor.annotations?.['org.opencontainers.image.created'] !== undefined) return {};
   return { 'org.opencontainers.image.created': isoTime(image.epoch ?? Number(now / 1_000_000_000n)) };
 }
 

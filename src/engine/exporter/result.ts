@@ -43,6 +43,8 @@ export interface BuildOutput {
   readonly multiPlatform: boolean;
   /** `SOURCE_DATE_EPOCH` in seconds, from the build arguments or the environment. */
   readonly epoch?: number;
+  /** What the frontend calls the image: its name where the output leaves that to the frontend (`name=*`). */
+  readonly imageName?: string;
   /** Annotations set by the frontend, in the exporter's attribute names. */
   readonly annotations: Readonly<Record<string, string>>;
 }

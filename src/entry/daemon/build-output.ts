@@ -98,10 +98,12 @@ export async function buildOutput(
   };
   const platforms = await Promise.all(solved.map(withStatements));
   const epoch = textOf(result, 'source.date.epoch', refs[0]?.[0] ?? '');
+  const imageName = textOf(result, 'image.name', '');
   return {
     platforms,
     multiPlatform: result.refs !== undefined,
     ...(epoch === undefined || epoch === '' ? {} : { epoch: Number(epoch) }),
+    ...(imageName === undefined ? {} : { imageName }),
     annotations: annotationsOf(result),
     keys,
     provenance: index => provenance(RECORDED_PROVENANCE, index),

@@ -154,7 +154,8 @@ function codeOfSystem(error: unknown): Code | undefined {
 
 function vertexSources(graph: LoadedGraph, digest: string): StatusDetail[] {
   const vertex = graph.vertices.find(one => one.digest === digest);
-  return (vertex?.locations ?? []).flatMap(({ sourceIndex, ranges }) => {
+  // The place that was added last stands for the outermost call.
+  return (vertex?.locations ?? []).toReversed().flatMap(({ sourceIndex, ranges }) => {
     const info = graph.sources[sourceIndex];
     return info ? [sourceDetail(create(SourceSchema, { info, ranges }))] : [];
   });

@@ -19,9 +19,11 @@ import { DANGLING_PREFIX } from './docker/stored-images.ts';
 import { errorStatus } from './error-status.ts';
 import type { FrontendResult } from './frontend-result.ts';
 import { createBridge } from './gateway/bridge.ts';
+import { platformWarnings } from './platform-warnings.ts';
 import { sessionTarget } from './session-target.ts';
 import type { ClientSolve } from './solve-request.ts';
 import { type ExporterRequest, readSolveRequest } from './solve-request.ts';
+import { platformID } from './worker.ts';
 
 type Answers = Readonly<Record<string, string>>;
 
@@ -92,10 +94,13 @@ async function runBuild(
     },
     signal,
   );
+  const warnings = warningsOf(build, result, output);
+  if (exporters.length === 0 && warnings.length > 0)
+    await shown({ name: 'Verifying build result' }, build, async vertex => warn(build, vertex, warnings));
   const answers: Record<string, string> = {};
   const exported: Answers[] = [];
   for (const [index, exporter] of exporters.entries()) {
-    const answer = await runExport(build, exporter, index, output, signal);
+    const answer = await runExport(build, exporter, index, output, index === 0 ? warnings : [], signal);
     exported.push(answer);
     Object.assign(answers, answer);
   }
@@ -172,11 +177,26 @@ async function runExport(
   exporter: Exporter,
   index: number,
   output: ClientOutput,
+  warnings: readonly string[],
   signal: AbortSignal,
 ): Promise<Answers> {
   const { emit, now, request } = build;
   const digest = digestOf(`${request.session}-export-${index}`);
-  return shown({ name: exporter.name, digest }, build, vertex =>
-    exporter.export(output, createExportProgress(vertex, emit, now), signal),
-  );
+  return shown({ name: exporter.name, digest }, build, vertex => {
+    warn(build, vertex, warnings);
+    return exporter.export(output, createExportProgress(vertex, emit, now), signal);
+  });
+}
+
+/** What is to be said of a result before it is exported. */
+function warningsOf(build: ClientBuild, { ref, refs, metadata }: FrontendResult, output: ClientOutput): string[] {
+  // Answers to requests have no platforms.
+  if (ref === undefined && refs === undefined && !metadata.has('refs.platforms')) return [];
+  const asked = build.request.frontendOptions.get('platform')?.split(',') ?? [platformID(build.platform)];
+  const platforms = output.platforms.map(({ platform }) => platform);
+  return platformWarnings(asked, { platforms, isMap: refs !== undefined });
+}
+
+function warn({ emit }: ClientBuild, vertex: string, warnings: readonly string[]): void {
+  for (const text of warnings) emit({ kind: 'warning', vertex, level: 0, short: Buffer.from(text), detail: [] });
 }
