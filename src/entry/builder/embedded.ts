@@ -14,6 +14,12 @@ export interface EmbeddedBuilder extends Builder {
     emit: EventSink,
     signal: AbortSignal,
   ): ReturnType<typeof import('./embedded-plan.ts').runEmbeddedPlan>;
+  /** Builds with empty and with filled cache mounts, and compares. See `runEmbeddedVerify`. */
+  verify(
+    request: BuildRequest,
+    observe: Parameters<typeof import('./embedded-verify.ts').runEmbeddedVerify>[2],
+    signal: AbortSignal,
+  ): ReturnType<typeof import('./embedded-verify.ts').runEmbeddedVerify>;
 }
 
 /**
@@ -41,6 +47,10 @@ export function openEmbeddedBuilder(options: EngineOptions = {}): EmbeddedBuilde
     async plan(request, emit, signal) {
       const { runEmbeddedPlan } = await import('./embedded-plan.ts');
       return runEmbeddedPlan(await open(signal), request, emit, signal);
+    },
+    async verify(request, observe, signal) {
+      const { runEmbeddedVerify } = await import('./embedded-verify.ts');
+      return runEmbeddedVerify(await open(signal), request, observe, signal);
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };

@@ -51,6 +51,8 @@ export interface Engine extends Registries {
   readonly runtime: Runtime;
   readonly cacheMounts: CacheMountStore;
   readonly solver: Solver<Ref>;
+  /** Steps that run at the same time. */
+  readonly parallelism: number;
   /** Where digests of context files are kept between builds. */
   readonly checksumState: string;
   readonly now: () => Timestamp;
@@ -71,10 +73,11 @@ export async function openEngine(options: EngineOptions, signal: AbortSignal): P
   stack.use(await (options.lockStore ?? shareStore)(root, () => layers.sweep(), signal));
   const { registry, registryFor, openRegistry } = stack.use(await openRegistries(options.registries));
   const runtime = stack.use(lazyRuntime({ ...options.runtime, stateDir: runtimeDirectory() }));
+  const parallelism = options.parallelism ?? availableParallelism();
   const solver = createSolver<Ref>({
     resolveOp: resolveBuildOp,
     cache: { id: 'local', keys: sqliteKeyStore(database), results: snapshotResults(layers) },
-    parallelism: options.parallelism ?? availableParallelism(),
+    parallelism,
     now,
   });
   const owned = stack.move();
@@ -93,6 +96,7 @@ export async function openEngine(options: EngineOptions, signal: AbortSignal): P
     runtime,
     cacheMounts: openCacheMounts(join(root, 'cache-mounts')),
     solver,
+    parallelism,
     checksumState: join(root, 'checksums'),
     now,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

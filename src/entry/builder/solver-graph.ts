@@ -23,11 +23,17 @@ export function solverEdge(graph: LoadedGraph, context: OpContext): Edge {
   return { vertex, output: graph.head.output };
 }
 
-/** The vertices of a graph as the solver takes them. @param isDry no step runs: see `WouldRunError` */
+/**
+ * The vertices of a graph as the solver takes them.
+ *
+ * @param isDry no step runs: see `WouldRunError`
+ * @param isForced which vertices run, whatever is cached
+ */
 export function solverVertices(
   graph: LoadedGraph,
   context: OpContext,
   isDry: boolean,
+  isForced: (vertex: LoadedVertex) => boolean = () => false,
 ): ReadonlyMap<LoadedVertex, Vertex> {
   const vertices = new Map<LoadedVertex, BuildVertex>();
   for (const loaded of graph.vertices) {
@@ -42,7 +48,7 @@ export function solverVertices(
       inputs,
       op: loaded.op,
       metadata,
-      ignoreCache: metadata?.ignoreCache ?? false,
+      ignoreCache: (metadata?.ignoreCache ?? false) || isForced(loaded),
       context,
       isDry,
       ...(metadata?.exportCache === undefined ? {} : { exportCache: metadata.exportCache.Value }),

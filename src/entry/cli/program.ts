@@ -12,6 +12,7 @@ import { addReportCommand } from './report.ts';
 import { addRmiCommand } from './rmi.ts';
 import { addServeCommand } from './serve.ts';
 import { addVersionCommand } from './show-version.ts';
+import { addVerifyCommand } from './verify.ts';
 import { version } from './version.ts';
 import { addWhyCommand } from './why.ts';
 
@@ -65,6 +66,7 @@ export function createProgram(): Command {
     .exitOverride();
   addBuildCommand(program);
   addPlanCommand(program);
+  addVerifyCommand(program);
   addWhyCommand(program);
   addReportCommand(program);
   addHistoryCommand(program);

@@ -111,7 +111,8 @@ function callResult(answer: ReadonlyMap<string, string>): BuildResult {
   return { response: { ...Object.fromEntries(answer), ...packed } };
 }
 
-function progressMode(flags: BuildFlags): ProgressMode {
+/** What `--progress` and `--quiet` ask for. @throws UsageError */
+export function progressMode(flags: Pick<BuildFlags, 'progress' | 'quiet'>): ProgressMode {
   const mode = PROGRESS_MODES.find(candidate => candidate === flags.progress);
   if (!mode)
     throw new UsageError(
@@ -122,7 +123,8 @@ function progressMode(flags: BuildFlags): ProgressMode {
   return 'quiet';
 }
 
-function parallelismOf(text: string | undefined): number | undefined {
+/** What `--parallel` asks for. @throws UsageError */
+export function parallelismOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const count = Number(text);
   if (!Number.isInteger(count) || count < 1)
@@ -147,7 +149,8 @@ function printWarnings(warnings: readonly WarningEvent[], debug: boolean): void 
   process.stderr.write(text);
 }
 
-function printBuildError(error: BuildError, debug: boolean): void {
+/** Shows where a build failed, and why. */
+export function printBuildError(error: BuildError, debug: boolean): void {
   let text = '';
   for (const { info, ranges } of error.sources) text += sourceExcerpt(info, ranges);
   text += `ERROR: failed to build: failed to solve: ${error.message}\n`;

@@ -1,6 +1,6 @@
 /** Directories that steps share from build to build: `--mount=type=cache`. */
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type FileLock, lockFile, tryLockFile } from '../../../host/system/lock.ts';
@@ -20,7 +20,8 @@ export interface CacheSeed {
   readonly fill: (directory: string, signal: AbortSignal) => Promise<void>;
 }
 
-interface CacheRequest {
+/** A cache that a step asks for. */
+export interface CacheRequest {
   readonly id: string;
   readonly sharing: CacheSharing;
   readonly seed?: CacheSeed | undefined;
@@ -51,7 +52,7 @@ const INSTANCE = /^[0-9]+$/;
 export function openCacheMounts(root: string): CacheMountStore {
   return {
     async acquire(request, signal) {
-      const place = placeOf(root, keyOf(request));
+      const place = placeOf(root, cacheNameOf(request));
       for (;;) {
         const mount = await attempt(place, request, signal);
         if (mount) return mount;
@@ -95,13 +96,44 @@ export async function fillCacheMount(
   return join(place, '0');
 }
 
+/**
+ * Takes a directory of a cache that has files in it, so that no step writes to it meanwhile; one that is in use is waited for.
+ *
+ * @param cache - as listings name it
+ * @returns undefined when the cache has no directory, or only empty ones.
+ */
+export async function holdCacheMount(
+  root: string,
+  cache: string,
+  signal: AbortSignal,
+): Promise<CacheMount | undefined> {
+  const place = join(root, hexOf(digestOf(cache)));
+  for (;;) {
+    if (!existsSync(place)) return undefined;
+    let isBusy = false;
+    {
+      using _choosing = await lockFile(join(place, 'lock'), 'exclusive', signal);
+      for (const number of instances(place)) {
+        const path = join(place, String(number), 'data');
+        if (readdirSync(path).length === 0) continue;
+        const lock = tryLockFile(lockPath(place, number), 'exclusive');
+        if (lock !== undefined) return { path, [Symbol.dispose]: () => lock[Symbol.dispose]() };
+        isBusy = true;
+      }
+    }
+    if (!isBusy) return undefined;
+    await delay(PATIENCE, undefined, { signal });
+  }
+}
+
 function placeOf(root: string, key: string): string {
   const place = join(root, hexOf(digestOf(key)));
   mkdirSync(place, { recursive: true, mode: 0o711 });
   return place;
 }
 
-function keyOf({ id, seed }: CacheRequest): string {
+/** What listings call the cache that a request means. */
+export function cacheNameOf({ id, seed }: Pick<CacheRequest, 'id' | 'seed'>): string {
   return seed ? `${id}:${seed.identity}` : id;
 }
 
@@ -118,7 +150,7 @@ async function attempt(place: string, request: CacheRequest, signal: AbortSignal
   if (sharing === 'locked' && numbers.length > 0) return undefined;
   const number = (numbers.at(-1) ?? -1) + 1;
   const { description, seed } = request;
-  await makeInstance(place, number, { key: keyOf(request), description, fill: seed?.fill }, signal);
+  await makeInstance(place, number, { key: cacheNameOf(request), description, fill: seed?.fill }, signal);
   const made = tryLockFile(lockPath(place, number), sharing === 'shared' ? 'shared' : 'exclusive');
   return made && mountOf(made);
 }

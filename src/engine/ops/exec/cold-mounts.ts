@@ -7,11 +7,17 @@ import { type CacheMountStore, openCacheMounts } from './cache-mount.ts';
 
 const LOCK = '.lock';
 
+/** A store of cache mounts that nobody else uses and that goes when it is disposed. */
+export interface ColdMounts extends CacheMountStore, Disposable {
+  /** The directory that they are in. */
+  readonly root: string;
+}
+
 /**
  * Opens a store of cache mounts of its own below a directory. Disposing it removes it; what killed processes left goes
  * when the next one is opened.
  */
-export function openColdMounts(parent: string): CacheMountStore & Disposable {
+export function openColdMounts(parent: string): ColdMounts {
   mkdirSync(parent, { recursive: true, mode: 0o711 });
   for (const name of readdirSync(parent)) {
     if (!name.endsWith(LOCK)) continue;
@@ -26,8 +32,10 @@ export function openColdMounts(parent: string): CacheMountStore & Disposable {
     lock = tryLockFile(join(parent, `${name}${LOCK}`), 'exclusive');
   }
   const held = lock;
+  const root = join(parent, name);
   return {
-    ...openCacheMounts(join(parent, name)),
+    root,
+    ...openCacheMounts(root),
     [Symbol.dispose]() {
       remove(parent, name);
       held[Symbol.dispose]();
