@@ -18,7 +18,8 @@ import { type GitServer, startGitServer } from '../../../test/support/git-server
 import { type Database, openDatabase } from '../../store/database.ts';
 import type { SourceRequest } from '../ops/op-context.ts';
 import { openDownloadStore } from './download-store.ts';
-import { type GitSourceOptions, gitCommitTime, gitOp, readGitSource } from './git.ts';
+import { type GitSourceOptions, gitCommitTime, gitOp, type RemoteRefs, readGitSource, resolveGit } from './git.ts';
+import { lookUps } from './look-ups.ts';
 import { SourceError } from './source-key.ts';
 import { sourceProgress } from './source-progress.ts';
 
@@ -53,6 +54,7 @@ before(async () => {
       },
     },
     ssh: { socket: async () => undefined },
+    lookUps: lookUps<RemoteRefs>(),
   };
   first = server.commit({ 'a.txt': 'one', 'dir/b.txt': 'b', 'run.sh': 'x' });
   server.git('tag', 'light');
@@ -67,7 +69,10 @@ after(async () => {
   rmSync(root, { recursive: true, force: true });
 });
 
-function open(fragment: string, attrs: Record<string, string> = {}) {
+const newBuild = (): GitSourceOptions => ({ ...options, lookUps: lookUps<RemoteRefs>() });
+
+/** A source of a build of its own, unless one is given. */
+function open(fragment: string, attrs: Record<string, string> = {}, build = newBuild()) {
   const identifier = `git://${server.url.slice('http://'.length)}${fragment}`;
   const request: SourceRequest = {
     vertex: { digest: 'sha256:vertex', name: '', inputs: [], ignoreCache: false },
@@ -75,11 +80,11 @@ function open(fragment: string, attrs: Record<string, string> = {}) {
     attrs: { 'git.fullurl': server.url, ...attrs },
     platform: { os: 'linux', architecture: 'amd64' },
   };
-  return gitOp(request, options, progress);
+  return gitOp(request, build, progress);
 }
 
-async function checkout(fragment: string, attrs: Record<string, string> = {}): Promise<string> {
-  const op = open(fragment, attrs);
+async function checkout(fragment: string, attrs: Record<string, string> = {}, build = newBuild()): Promise<string> {
+  const op = open(fragment, attrs, build);
   await op.cacheMap(0, signal);
   const [ref] = await op.exec([], signal);
   assert.ok(ref?.kind === 'snapshot' && ref.layers.length === 1);
@@ -169,6 +174,17 @@ test('a branch that moves is seen, one that becomes a directory too', async () =
   server.commit({ 'm.txt': '3' });
   assert.equal(read(await checkout('#moving/on'), 'm.txt'), '3');
   server.git('checkout', '--quiet', 'main');
+});
+
+test('a tag that moves during a build does not move for it', async () => {
+  server.git('tag', 'moving', first);
+  const build = newBuild();
+  const id = readGitSource(`git://${server.url.slice('http://'.length)}#moving`, { 'git.fullurl': server.url });
+  const before = await resolveGit(id, build, progress, signal);
+  server.git('tag', '-f', 'moving', second);
+  assert.deepEqual(await resolveGit(id, build, progress, signal), before);
+  assert.equal(read(await checkout('#moving', {}, build), 'a.txt'), 'one');
+  assert.equal(read(await checkout('#moving'), 'a.txt'), 'two');
 });
 
 test('secrets authenticate, the one of the host first', async () => {

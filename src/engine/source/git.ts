@@ -17,6 +17,7 @@ import {
 } from './git-key.ts';
 import { fetchGit } from './git-repository.ts';
 import type { SourceLayers } from './layer-port.ts';
+import type { LookUps } from './look-ups.ts';
 import { redactUrl, SourceError, sourceCacheMap } from './source-key.ts';
 import type { SourceProgress } from './source-progress.ts';
 
@@ -28,6 +29,16 @@ export interface GitSourceOptions {
   readonly layers: SourceLayers;
   readonly secrets: SecretProvider;
   readonly ssh: SshProvider;
+  /** What names were found to mean in this build. */
+  readonly lookUps: LookUps<RemoteRefs>;
+}
+
+/** What a remote says of a name. */
+export interface RemoteRefs {
+  /** The name that was asked for: that of the source, or of the default branch. */
+  readonly wanted: string;
+  /** Output of `git ls-remote`. */
+  readonly listing: string;
 }
 
 /** The step that a `git://` source is: the files of a commit. */
@@ -65,7 +76,7 @@ export function readGitSource(identifier: string, attrs: Readonly<Record<string,
 }
 
 /**
- * Finds out which commit is meant, asking the remote unless it is named by its id.
+ * Finds out which commit is meant, asking the remote once in a build unless it is named by its id.
  * @throws SourceError
  */
 export async function resolveGit(
@@ -76,10 +87,22 @@ export async function resolveGit(
 ): Promise<GitMetadata> {
   const known = resolveGitStatically(id);
   if (known !== undefined) return known;
+  const { remote, ref, authHeaderSecret, authTokenSecret, sshId } = id;
+  const key = JSON.stringify([remote, ref, authHeaderSecret, authTokenSecret, sshId]);
+  const { wanted, listing } = await options.lookUps.ask(key, inner => listRefs(id, options, progress, inner), signal);
+  return chooseRef(id, wanted, listing);
+}
+
+async function listRefs(
+  id: GitIdentifier,
+  options: GitSourceOptions,
+  progress: SourceProgress,
+  signal: AbortSignal,
+): Promise<RemoteRefs> {
   return withGit(id, options, progress, signal, async git => {
     try {
       const wanted = id.ref === '' ? await defaultBranch(id, git, signal) : id.ref;
-      return chooseRef(id, wanted, await git.run(['ls-remote', '--', id.remote, wanted, `${wanted}^{}`], signal));
+      return { wanted, listing: await git.run(['ls-remote', '--', id.remote, wanted, `${wanted}^{}`], signal) };
     } catch (error) {
       if (!(error instanceof SourceError) || !error.message.startsWith('git ')) throw error;
       throw new SourceError(`failed to fetch remote ${redactUrl(id.remote)}: ${error.message}`, { cause: error });

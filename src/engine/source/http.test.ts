@@ -11,8 +11,9 @@ import { type Database, openDatabase } from '../../store/database.ts';
 import { digestOf } from '../../wire/oci/digest.ts';
 import { createTransport, type Transport } from '../../wire/registry/transport.ts';
 import { openDownloadStore } from './download-store.ts';
-import { type HttpSourceOptions, httpOp, resolveHttp } from './http.ts';
+import { type Download, type HttpSourceOptions, httpOp, resolveHttp } from './http.ts';
 import { parseHttpSource } from './http-key.ts';
+import { lookUps } from './look-ups.ts';
 import { sourceProgress } from './source-progress.ts';
 
 const signal = new AbortController().signal;
@@ -54,7 +55,7 @@ before(async () => {
       },
     },
     silence: 5000,
-    lookUps: new Map(),
+    lookUps: lookUps<Download>(),
   };
 });
 
@@ -67,7 +68,7 @@ after(async () => {
 });
 
 /** A download of a build of its own, unless one is given. */
-function open(path: string, attrs: Record<string, string> = {}, build = { ...options, lookUps: new Map() }) {
+function open(path: string, attrs: Record<string, string> = {}, build = { ...options, lookUps: lookUps<Download>() }) {
   const vertex = { digest: 'sha256:vertex', name: '', inputs: [], ignoreCache: false };
   const platform = { os: 'linux', architecture: 'amd64' };
   return httpOp({ vertex, identifier: `${base}${path}`, attrs, platform }, build, progress);
@@ -137,7 +138,7 @@ test('what did not change is not fetched again', async () => {
 test('what a URL was found to be, it stays for the build', async () => {
   let body = 'one';
   handle = (_, response) => response.setHeader('etag', `"${digestOf(body)}"`).end(body);
-  const build = { ...options, lookUps: new Map() };
+  const build = { ...options, lookUps: lookUps<Download>() };
   seen.length = 0;
   const { metadata } = await resolveHttp(parseHttpSource(`${base}/moving`, {}), build, progress, signal);
   body = 'two';
@@ -152,7 +153,7 @@ test('what a URL was found to be, it stays for the build', async () => {
 });
 
 test('a failed look-up is made again', async () => {
-  const build = { ...options, lookUps: new Map() };
+  const build = { ...options, lookUps: lookUps<Download>() };
   handle = (_, response) => response.writeHead(503).end();
   await assert.rejects(open('/later', {}, build).cacheMap(0, signal), /invalid response status 503/);
   handle = (_, response) => response.end('there');

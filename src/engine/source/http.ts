@@ -6,7 +6,6 @@ import { networkError } from '../../wire/registry/registry-error.ts';
 import { type Answer, discard, headerOf, type Transport } from '../../wire/registry/transport.ts';
 import type { SecretProvider, SourceRequest } from '../ops/op-context.ts';
 import { type LayerID, type Ref, snapshotRef } from '../ops/ref.ts';
-import { type Flight, flight } from '../solver/flight.ts';
 import type { Op } from '../solver/op.ts';
 import type { DownloadStore, KeptDownload } from './download-store.ts';
 import { writeFileLayer } from './file-layer.ts';
@@ -21,6 +20,7 @@ import {
   parseHttpSource,
 } from './http-key.ts';
 import type { SourceLayers } from './layer-port.ts';
+import type { LookUps } from './look-ups.ts';
 import { redactUrl, SourceError, sourceCacheMap } from './source-key.ts';
 import type { SourceProgress } from './source-progress.ts';
 
@@ -34,8 +34,8 @@ export interface HttpSourceOptions {
   readonly silence: number;
   /** Gives the bytes behind a URL that means the client of the build; undefined for others. */
   readonly upload?: ((url: URL, signal: AbortSignal) => AsyncIterable<Uint8Array> | undefined) | undefined;
-  /** The look-ups of this build by their requests: what an URL was found to be, it stays until the build's end. */
-  readonly lookUps: Map<Digest, Flight<Download>>;
+  /** What URLs were found to be in this build, by their requests. */
+  readonly lookUps: LookUps<Download>;
 }
 
 /** A download: what is known of it, and its layer once it was fetched. */
@@ -86,19 +86,10 @@ export async function resolveHttp(
   signal: AbortSignal,
 ): Promise<Download> {
   if (id.checksum !== undefined) return { metadata: httpMetadata(id, id.checksum, {}), layer: undefined };
-  const key = httpRequestKey(id);
-  const lookUp = options.lookUps.get(key) ?? flight(inner => lookUpHttp(id, options, progress, inner));
-  options.lookUps.set(key, lookUp);
-  try {
-    return await lookUp.join(signal);
-  } catch (error) {
-    // A failure is not what the URL is: who asks later asks the server.
-    if (!signal.aborted && options.lookUps.get(key) === lookUp) options.lookUps.delete(key);
-    throw error;
-  }
+  return options.lookUps.ask(httpRequestKey(id), inner => lookUp(id, options, progress, inner), signal);
 }
 
-async function lookUpHttp(
+async function lookUp(
   id: HttpIdentifier,
   options: HttpSourceOptions,
   progress: SourceProgress,

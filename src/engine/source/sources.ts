@@ -13,13 +13,14 @@ import type { Op } from '../solver/op.ts';
 import type { EventSink, Timestamp } from '../status/event.ts';
 import { blobOp } from './blob.ts';
 import { openDownloadStore } from './download-store.ts';
-import { gitCommitTime, gitObjects, gitOp, readGitSource, resolveGit } from './git.ts';
+import { gitCommitTime, gitObjects, gitOp, type RemoteRefs, readGitSource, resolveGit } from './git.ts';
 import type { GitMetadata } from './git-key.ts';
-import { type HttpSourceOptions, httpOp, resolveHttp } from './http.ts';
+import { type Download, type HttpSourceOptions, httpOp, resolveHttp } from './http.ts';
 import { type HttpMetadata, parseHttpDate, parseHttpSource } from './http-key.ts';
 import { imageOp, ociLayoutOp, openStore } from './image.ts';
 import { resolveImage } from './image-content.ts';
 import type { SourceLayers } from './layer-port.ts';
+import { lookUps } from './look-ups.ts';
 import type { OciLayouts } from './oci-layout.ts';
 import { createRegistryImages, type ResolveMode } from './registry-images.ts';
 import { SourceError } from './source-key.ts';
@@ -102,9 +103,16 @@ export function createSources(options: SourcesOptions): Sources {
     secrets,
     silence: SILENCE,
     upload: options.upload,
-    lookUps: new Map(),
+    lookUps: lookUps<Download>(),
   };
-  const gitOptions = { repositories: join(options.root, 'git'), checkouts: downloads, layers, secrets, ssh };
+  const gitOptions = {
+    repositories: join(options.root, 'git'),
+    checkouts: downloads,
+    layers,
+    secrets,
+    ssh,
+    lookUps: lookUps<RemoteRefs>(),
+  };
   const tokens = registry.watchTokens(tokenProgress(options.emit, options.now));
   const progressOf = (vertex: string) => sourceProgress(vertex, options.emit, options.now);
 
