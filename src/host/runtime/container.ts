@@ -1,11 +1,14 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { setWindowSize } from '../system/pty.ts';
 import { RuntimeError } from './exit-error.ts';
 import { openStreams, type ProcessStreams } from './process-streams.ts';
 
 const KILL_INTERVAL = 50;
 const START_INTERVAL = 5;
+/** How long a process that has begun gets to take its terminal. */
+const TERMINAL_PATIENCE = 5000;
 /** How long the kernel gets to end a killed process before the runtime itself is taken away. */
 const KILL_PATIENCE = 10_000;
 
@@ -80,11 +83,7 @@ async function callRuntime(args: readonly string[], options: RuntimeCall): Promi
     if (options.signal.aborted) stop();
   }
   if (options.onStarted !== undefined && pid !== undefined) {
-    void watchStart(options, options.onStarted, pid, exited, (rows, columns) => {
-      streams.resize(rows, columns);
-      // The runtime passes the size on to the terminal inside when it is told that its own has changed.
-      signalProcess(pid, 'SIGWINCH');
-    });
+    void watchStart(options, options.onStarted, pid, exited, streams.resize);
   }
   try {
     const code = await exited;
@@ -103,13 +102,22 @@ async function watchStart(
   onStarted: (control: ProcessControl) => void,
   runtime: number,
   exited: Promise<number>,
-  resize: ProcessControl['resize'],
+  resizeOutside: ProcessControl['resize'],
 ): Promise<void> {
   let running = true;
   const end = () => {
     running = false;
   };
   exited.then(end, end);
+  let size: readonly [number, number] | undefined;
+  /** Not every runtime passes the size of its own terminal on to the one inside, so that is told itself. */
+  const resizeInside = async () => {
+    for (let waited = 0; running && size !== undefined && waited < TERMINAL_PATIENCE; waited += START_INTERVAL) {
+      const pid = firstProcess(options.pidFile, runtime);
+      if (pid !== undefined && resizeTerminalOf(pid, runtime, size)) return;
+      await delay(START_INTERVAL);
+    }
+  };
   while (running) {
     if (firstProcess(options.pidFile, runtime) !== undefined) {
       onStarted({
@@ -117,7 +125,11 @@ async function watchStart(
           const pid = running ? firstProcess(options.pidFile, runtime) : undefined;
           if (pid !== undefined) signalProcess(pid, number);
         },
-        resize,
+        resize(rows, columns) {
+          resizeOutside(rows, columns);
+          size = [rows, columns];
+          if (options.terminal === true) void resizeInside();
+        },
       });
       return;
     }
@@ -163,6 +175,25 @@ function firstProcess(pidFile: string, runtime: number): number | undefined {
   } catch {
     // Not started yet, or gone.
     return undefined;
+  }
+}
+
+/** @returns false while the process reads no terminal but its runtime's: it has only begun. */
+function resizeTerminalOf(pid: number, runtime: number, [rows, columns]: readonly [number, number]): boolean {
+  try {
+    const own = `/proc/${pid}/fd/0`;
+    const outside = statSync(`/proc/${runtime}/fd/0`);
+    const { dev, ino } = statSync(own);
+    if (dev === outside.dev && ino === outside.ino) return false;
+    const terminal = openSync(own, constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK);
+    try {
+      setWindowSize(terminal, rows, columns);
+    } finally {
+      closeSync(terminal);
+    }
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -22,12 +22,12 @@ import { UnmountFlag, unmount } from '../system/mount.ts';
 import { enterPrivateMountNamespace } from '../system/namespace.ts';
 import { mountOverlay } from '../system/overlay.ts';
 import { ExitError } from './exit-error.ts';
-import { createRuntime, type Runtime, type Step } from './runtime.ts';
+import { createRuntime, type Runtime, type Step, type StepControl } from './runtime.ts';
 import type { StepMeta } from './step.ts';
 
 const BUSYBOX = '/bin/busybox';
 const APPLETS =
-  'sh true cat echo id env ls stat touch mknod mount sleep mkdir ln chmod hostname unshare rm kill dd tr nc';
+  'sh true cat echo id env ls stat touch mknod mount sleep mkdir ln chmod hostname unshare rm kill dd tr nc stty';
 
 function missing(): string | false {
   if (process.getuid?.() !== 0) return 'needs root';
@@ -321,6 +321,27 @@ stat -c '%F %a %u' /agent`,
       });
       assert.equal(error, undefined, stderr);
       assert.equal(await answer, 'ping');
+    });
+
+    it('see how large their terminal is, and tell how they ended in it', async () => {
+      const seen = 'until [ "$(stty size)" = "$1" ]; do sleep 0.02; done';
+      const script = `set -- "40 80"; ${seen}; echo large; set -- "60 100"; ${seen}; exit 99`;
+      let tell: (rows: number, columns: number) => void = () => undefined;
+      const started = Promise.withResolvers<StepControl>();
+      const running = run(script, {
+        signal: AbortSignal.timeout(60_000),
+        stdout: chunk => {
+          if (Buffer.from(chunk).toString().includes('large')) tell(60, 100);
+        },
+        interaction: { terminal: true, onStarted: started.resolve },
+      });
+      const control = await Promise.race([started.promise, running]);
+      assert.ok('resize' in control);
+      tell = control.resize;
+      control.resize(40, 80);
+      const { error } = await running;
+      assert.ok(error instanceof ExitError, String(error));
+      assert.equal(error.message, 'exit code: 99');
     });
 
     it('have the network they ask for', async () => {

@@ -22,6 +22,8 @@ interface ContainerProcess {
   readonly stdin: AsyncIterable<Uint8Array> | undefined;
   readonly stdout: (chunk: Uint8Array) => void;
   readonly stderr: (chunk: Uint8Array) => void;
+  /** Told once it is sure to be run: a frontend must not wait for one process to begin while another one ends. */
+  readonly onTaken: () => void;
   readonly onStarted: (control: ProcessControl) => void;
 }
 
@@ -126,6 +128,7 @@ export function createContainers(build: ClientBuild, find: (id: string) => Resul
     const meta = await metaOf(build, process.init, container.request.platform?.OS, signal);
     if (container.first === undefined) return runFirst(container, process, meta, signal);
     const control = await container.first;
+    process.onTaken();
     await control.exec({
       meta,
       security: securityOf(process.init),

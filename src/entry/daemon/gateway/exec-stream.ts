@@ -19,6 +19,9 @@ type Answer = MessageInitShape<typeof ExecMessageSchema>;
 interface Process {
   readonly stdin: Outbox<Uint8Array> | undefined;
   control: ProcessControl | undefined;
+  /** What it is told once there is a way to. */
+  readonly pending: ((control: ProcessControl) => void)[];
+  hasEnded: boolean;
 }
 
 /**
@@ -39,10 +42,11 @@ export async function* execStream(
   function start(id: string, init: InitMessage): void {
     if (processes.has(id)) throw new StatusError(Code.alreadyExists, `Process ${id} already exists`);
     const reads = init.Tty || init.Fds.includes(0);
-    const process: Process = { stdin: reads ? createOutbox<Uint8Array>() : undefined, control: undefined };
+    const process: Process = { stdin: reads ? createOutbox<Uint8Array>() : undefined, control: undefined, pending: [], hasEnded: false };
     processes.set(id, process);
     const run = runProcess(id, init, process, containers, answers, either).finally(() => {
-      processes.delete(id);
+      // What its frontend still says, it said before it knew.
+      process.hasEnded = true;
       running.delete(run);
     });
     running.add(run);
@@ -64,11 +68,13 @@ export async function* execStream(
         await write(processOf(id), input.value);
         return;
       case 'Resize':
-        processOf(id).control?.resize(input.value.Rows, input.value.Cols);
+        tell(processOf(id), control => control.resize(input.value.Rows, input.value.Cols));
         return;
-      case 'Signal':
-        processOf(id).control?.signal(signalNumber(input.value.Name));
+      case 'Signal': {
+        const number = signalNumber(input.value.Name);
+        tell(processOf(id), control => control.signal(number));
         return;
+      }
       default:
         throw new StatusError(Code.invalidArgument, `unexpected message ${input.case ?? ''} for process ${id}`);
     }
@@ -87,9 +93,16 @@ export async function* execStream(
   }
 }
 
-async function write({ stdin }: Process, { Fd: descriptor, EOF: isEnd, Data: data }: FdMessage): Promise<void> {
+function tell({ control, pending, hasEnded }: Process, say: (control: ProcessControl) => void): void {
+  if (hasEnded) return;
+  if (control === undefined) pending.push(say);
+  else say(control);
+}
+
+async function write({ stdin, hasEnded }: Process, { Fd: descriptor, EOF: isEnd, Data: data }: FdMessage): Promise<void> {
   if (descriptor !== 0 || stdin === undefined)
     throw new StatusError(Code.outOfRange, `fd ${descriptor} unavailable to write`);
+  if (hasEnded) return;
   if (data.length > 0) await stdin.send(data);
   if (isEnd) stdin.close();
 }
@@ -129,8 +142,10 @@ async function runProcess(
           started();
           output(2)(chunk);
         },
+        onTaken: started,
         onStarted(control) {
           process.control = control;
+          for (const say of process.pending.splice(0)) say(control);
           started();
         },
       },
