@@ -42,7 +42,12 @@ export async function* execStream(
   function start(id: string, init: InitMessage): void {
     if (processes.has(id)) throw new StatusError(Code.alreadyExists, `Process ${id} already exists`);
     const reads = init.Tty || init.Fds.includes(0);
-    const process: Process = { stdin: reads ? createOutbox<Uint8Array>() : undefined, control: undefined, pending: [], hasEnded: false };
+    const process: Process = {
+      stdin: reads ? createOutbox<Uint8Array>() : undefined,
+      control: undefined,
+      pending: [],
+      hasEnded: false,
+    };
     processes.set(id, process);
     const run = runProcess(id, init, process, containers, answers, either).finally(() => {
       // What its frontend still says, it said before it knew.
@@ -99,7 +104,10 @@ function tell({ control, pending, hasEnded }: Process, say: (control: ProcessCon
   else say(control);
 }
 
-async function write({ stdin, hasEnded }: Process, { Fd: descriptor, EOF: isEnd, Data: data }: FdMessage): Promise<void> {
+async function write(
+  { stdin, hasEnded }: Process,
+  { Fd: descriptor, EOF: isEnd, Data: data }: FdMessage,
+): Promise<void> {
   if (descriptor !== 0 || stdin === undefined)
     throw new StatusError(Code.outOfRange, `fd ${descriptor} unavailable to write`);
   if (hasEnded) return;
