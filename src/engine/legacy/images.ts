@@ -67,7 +67,7 @@ export function namedImages(options: NamedImagesOptions): NamedImages {
     platform: Platform,
     signal: AbortSignal,
   ): Promise<LegacyImage> {
-    return adopt(await resolveImage(registryContent(content, registry, reference), target, platform, signal));
+    return adopt(await resolveImage(registryContent(content, images, registry, reference), target, platform, signal));
   }
 
   async function named(

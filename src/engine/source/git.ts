@@ -87,9 +87,8 @@ export async function resolveGit(
 ): Promise<GitMetadata> {
   const known = resolveGitStatically(id);
   if (known !== undefined) return known;
-  const { remote, ref, authHeaderSecret, authTokenSecret, sshId } = id;
-  const key = JSON.stringify([remote, ref, authHeaderSecret, authTokenSecret, sshId]);
-  const { wanted, listing } = await options.lookUps.ask(key, inner => listRefs(id, options, progress, inner), signal);
+  const name = `${id.remote}#${id.ref}`;
+  const { wanted, listing } = await options.lookUps.ask(name, inner => listRefs(id, options, progress, inner), signal);
   return chooseRef(id, wanted, listing);
 }
 

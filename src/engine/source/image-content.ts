@@ -1,11 +1,12 @@
 import type { ContentStore } from '../../store/content/content-store.ts';
+import type { ImageStore } from '../../store/content/images.ts';
 import type { Descriptor, Platform } from '../../wire/oci/descriptor.ts';
 import type { Digest } from '../../wire/oci/digest.ts';
 import { diffIdsOf, parseImageConfig } from '../../wire/oci/image-config.ts';
 import { type Manifest, parseManifest } from '../../wire/oci/manifest.ts';
 import { isConfigType, isIndexType, isManifestType } from '../../wire/oci/media-types.ts';
 import { formatPlatformAll, matchesPlatform, matchingManifests } from '../../wire/oci/platform.ts';
-import type { Reference } from '../../wire/oci/reference.ts';
+import { formatReference, type Reference } from '../../wire/oci/reference.ts';
 import type { RegistryClient } from '../../wire/registry/client.ts';
 import { SourceError } from './source-key.ts';
 
@@ -82,15 +83,22 @@ function configMatches(config: Uint8Array, platform: Platform): boolean {
 }
 
 /** The parts of an image of a registry, through the content store: what is there is not fetched again. */
-export function registryContent(store: ContentStore, registry: RegistryClient, reference: Reference): ImageContent {
+export function registryContent(
+  store: ContentStore,
+  images: ImageStore,
+  registry: RegistryClient,
+  reference: Reference,
+): ImageContent {
   return {
     async document(descriptor, signal) {
       if (store.has(descriptor.digest, descriptor.size)) return store.bytes(descriptor.digest, signal);
       const { mediaType } = descriptor;
-      const bytes = await (isManifestType(mediaType) || isIndexType(mediaType)
+      const isManifest = isManifestType(mediaType) || isIndexType(mediaType);
+      const bytes = await (isManifest
         ? registry.manifest(reference, descriptor, signal)
         : registry.blobBytes(reference, descriptor, signal));
       await store.write(bytes, { digest: descriptor.digest }, signal);
+      if (isManifest) images.noteIn(repositoryOf(reference), descriptor.digest);
       return bytes;
     },
     stream(descriptor, signal) {
@@ -98,4 +106,9 @@ export function registryContent(store: ContentStore, registry: RegistryClient, r
       return registry.blob(reference, descriptor, { verify: false }, signal);
     },
   };
+}
+
+/** The name that the image store knows a repository by: `docker.io/library/alpine`. */
+export function repositoryOf({ domain, path }: Reference): string {
+  return formatReference({ domain, path });
 }

@@ -150,10 +150,14 @@ test('what is pinned and known needs no registry', async () => {
     signal,
   );
   assert.equal(JSON.parse(Buffer.from(config).toString()).architecture, 'amd64');
+  const client = registry;
+  registry = { ...client, resolve: () => assert.fail('the registry is not asked') };
   renew();
-  const elsewhere = parseReference(`127.0.0.1:1/base:latest@${digest}`);
-  const image = op(`docker-image://${elsewhere.domain}/base:latest@${digest}`);
-  await image.cacheMap(0, signal);
+  await op(`docker-image://${name('latest')}@${digest}`).cacheMap(0, signal);
+  registry = client;
+  renew();
+  const elsewhere = op(`docker-image://127.0.0.1:1/base:latest@${digest}`);
+  await assert.rejects(elsewhere.cacheMap(0, signal), RegistryError, 'what another repository has is not had for that');
 });
 
 test('images of this machine: first, instead of a registry that fails, or never', async () => {

@@ -4,7 +4,7 @@ import type { Descriptor } from '../../wire/oci/descriptor.ts';
 import { type ParsedManifest, parseManifest } from '../../wire/oci/manifest.ts';
 import { formatReference, type Reference, withDefaultTag, withTag } from '../../wire/oci/reference.ts';
 import type { RegistryClient } from '../../wire/registry/client.ts';
-import { type ImageContent, registryContent } from './image-content.ts';
+import { type ImageContent, registryContent, repositoryOf } from './image-content.ts';
 import { SourceError } from './source-key.ts';
 
 /**
@@ -51,14 +51,16 @@ export function createRegistryImages(
   };
 
   const find = async (reference: Reference, mode: ResolveMode, signal: AbortSignal): Promise<Descriptor> => {
-    const pinned = await stored(store, reference, signal);
+    const pinned = await stored(store, images, reference, signal);
     if (pinned !== undefined) return pinned;
     if (mode === 'local') {
       const target = local(reference);
       if (target !== undefined) return target;
     }
     try {
-      return await registry.resolve(reference, signal);
+      const found = await registry.resolve(reference, signal);
+      images.noteIn(repositoryOf(reference), found.digest);
+      return found;
     } catch (error) {
       const target = mode === 'default' && !signal.aborted ? local(reference) : undefined;
       if (target === undefined) throw error;
@@ -69,7 +71,7 @@ export function createRegistryImages(
   return {
     async resolve(given, mode, signal) {
       const reference = withDefaultTag(given);
-      const content = registryContent(store, registry, reference);
+      const content = registryContent(store, images, registry, reference);
       const key = `${mode} ${formatReference(reference)}`;
       const known = answers.get(key);
       if (known !== undefined) {
@@ -90,10 +92,18 @@ export function createRegistryImages(
   };
 }
 
-/** What is pinned by digest and already here needs no registry. */
-async function stored(store: ContentStore, reference: Reference, signal: AbortSignal): Promise<Descriptor | undefined> {
+/**
+ * What is pinned by digest and already here needs no registry, if it is known to be in that repository: else who may not
+ * read a repository could have its images under the name of another.
+ */
+async function stored(
+  store: ContentStore,
+  images: ImageStore,
+  reference: Reference,
+  signal: AbortSignal,
+): Promise<Descriptor | undefined> {
   const { digest } = reference;
-  if (digest === undefined || !store.has(digest)) return undefined;
+  if (digest === undefined || !store.has(digest) || !images.isIn(repositoryOf(reference), digest)) return undefined;
   const bytes = await store.bytes(digest, signal).catch(() => undefined);
   if (bytes === undefined) return undefined;
   let parsed: ParsedManifest;

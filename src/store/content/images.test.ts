@@ -35,6 +35,14 @@ test('names are given, moved, listed and taken away', () => {
     assert.ok(images.delete('docker.io/library/a:latest'));
     assert.ok(!images.delete('docker.io/library/a:latest'));
     assert.equal(images.list().length, 1);
+    const third = digestOf('3');
+    assert.ok(images.isIn('docker.io/library/b', second.digest));
+    assert.ok(!images.isIn('docker.io/library/b', third));
+    assert.ok(!images.isIn('docker.io/library/bb', second.digest));
+    images.noteIn('docker.io/library/c', third);
+    images.noteIn('docker.io/library/c', third);
+    assert.ok(images.isIn('docker.io/library/c', third));
+    assert.ok(!images.isIn('docker.io/library/c', second.digest));
   } finally {
     rmSync(root, { recursive: true });
   }

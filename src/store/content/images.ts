@@ -1,5 +1,5 @@
 import type { Descriptor, Platform } from '../../wire/oci/descriptor.ts';
-import { isDigest } from '../../wire/oci/digest.ts';
+import { type Digest, isDigest } from '../../wire/oci/digest.ts';
 import type { Database } from '../database.ts';
 
 /** A name that an image of this machine has. */
@@ -22,6 +22,10 @@ export interface ImageStore {
   delete(name: string): boolean;
   /** All of them, by name. */
   list(): ImageRecord[];
+  /** Whether a manifest or index is known to be in a repository: it came from there, or an image of here is named so. */
+  isIn(repository: string, digest: Digest): boolean;
+  /** Notes that a manifest or index came from a repository. */
+  noteIn(repository: string, digest: Digest): void;
 }
 
 const STEPS = [
@@ -34,6 +38,7 @@ const STEPS = [
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID`,
+  'CREATE TABLE image_origins (repository TEXT, digest TEXT, PRIMARY KEY (repository, digest)) STRICT, WITHOUT ROWID',
 ];
 
 /** The image names of a store root. */
@@ -49,6 +54,10 @@ export function openImageStore(database: Database, now: () => number = Date.now)
        platform = excluded.platform, updated_at = excluded.updated_at
      RETURNING *`,
   );
+  // A name is its repository, a colon and a tag; the semicolon follows the colon.
+  const selectNamed = sql.prepare('SELECT 1 FROM images WHERE name > ? AND name < ? AND digest = ?');
+  const selectOrigin = sql.prepare('SELECT 1 FROM image_origins WHERE repository = ? AND digest = ?');
+  const insertOrigin = sql.prepare('INSERT OR IGNORE INTO image_origins VALUES (?, ?)');
   return {
     get(name) {
       const row = select.get(name);
@@ -62,6 +71,12 @@ export function openImageStore(database: Database, now: () => number = Date.now)
     },
     delete: name => remove.run(name).changes > 0,
     list: () => selectAll.all().map(readRow),
+    isIn: (repository, digest) =>
+      selectOrigin.get(repository, digest) !== undefined ||
+      selectNamed.get(`${repository}:`, `${repository};`, digest) !== undefined,
+    noteIn(repository, digest) {
+      insertOrigin.run(repository, digest);
+    },
   };
 }
 

@@ -23,7 +23,7 @@ export async function pullImage(
 ): Promise<{ readonly target: Descriptor; readonly isNew: boolean }> {
   const { content, images } = engine;
   const root = await registry.resolve(reference, signal);
-  const parts = registryContent(content, registry, reference);
+  const parts = registryContent(content, images, registry, reference);
   const { layers } = await resolveImage(parts, root, platform, signal);
   const waiting = [...layers];
   for (const { descriptor } of layers) say(messages, descriptor, 'Pulling fs layer');
