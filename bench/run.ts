@@ -3,32 +3,20 @@
  * pairs. `--buildkit ADDR` puts a running BuildKit daemon beside outcrop (through `buildctl` on the PATH); `--only NAME`
  * chooses scenarios; `--rounds N` how often.
  */
-import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import {
+  type Builder,
+  type BuildOptions,
+  buildkitBuilder,
+  median,
+  NO_OUTPUT,
+  outcropBuilder,
+  type Run,
+} from './builders.ts';
 import { busyboxLayout, writeLargeFile, writeSmallFiles } from './fixture.ts';
-
-interface Run {
-  readonly seconds: number;
-  /** Peak of the sum over the process tree, in bytes; of the client only where a daemon builds. */
-  readonly memory: number;
-}
-
-interface BuildOptions {
-  readonly context: string;
-  readonly noCache?: boolean;
-  /** As in `--output`: an image in the builder's store unless given. */
-  readonly output?: string;
-}
-
-interface Builder {
-  readonly name: string;
-  build(options: BuildOptions): Promise<Run>;
-  /** Forgets every result. */
-  reset(): Promise<void>;
-}
 
 interface Scenario {
   readonly name: string;
@@ -45,85 +33,8 @@ const { values } = parseArgs({
   options: { buildkit: { type: 'string' }, only: { type: 'string' }, rounds: { type: 'string', default: '3' } },
 });
 const rounds = Number(values.rounds);
-/** Builds, and keeps the result in the cache alone. */
-const NO_OUTPUT = 'type=cacheonly';
 const outcropCommand = [process.execPath, resolve('bin/outcrop.js')];
 const work = mkdtempSync(join(tmpdir(), 'outcrop-bench-'));
-
-async function timed(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<Run> {
-  const start = performance.now();
-  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], env });
-  let complaints = '';
-  let memory = 0;
-  child.stderr.on('data', (chunk: Buffer) => (complaints = `${complaints}${chunk}`.slice(-4000)));
-  const sampler = setInterval(() => (memory = Math.max(memory, treeMemory(child.pid ?? 0))), 50);
-  const code = await new Promise<number | null>((done, failed) => child.once('error', failed).once('close', done));
-  clearInterval(sampler);
-  if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}:\n${complaints}`);
-  return { seconds: (performance.now() - start) / 1000, memory };
-}
-
-/** Resident bytes of a process and all below it. */
-function treeMemory(pid: number): number {
-  try {
-    const rss = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '0';
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean);
-    return Number(rss) * 1024 + children.reduce((sum, child) => sum + treeMemory(Number(child)), 0);
-  } catch {
-    return 0;
-  }
-}
-
-function outcropBuilder(layout: string): Builder {
-  const root = join(work, 'root');
-  const env = { ...process.env, OUTCROP_ROOT: root };
-  const [command = '', ...args] = outcropCommand;
-  return {
-    name: 'outcrop',
-    build: ({ context, noCache, output }) =>
-      timed(
-        command,
-        [
-          ...args,
-          'build',
-          '--progress=plain',
-          `--build-context=base=oci-layout://${layout}`,
-          ...(noCache ? ['--no-cache'] : []),
-          ...(output ? ['--output', output] : []),
-          context,
-        ],
-        env,
-      ),
-    reset: async () => rmSync(root, { recursive: true, force: true }),
-  };
-}
-
-function buildkitBuilder(address: string, layout: string): Builder {
-  const index: unknown = JSON.parse(readFileSync(join(layout, 'index.json'), 'utf8'));
-  const digest = /sha256:[0-9a-f]{64}/.exec(JSON.stringify(index))?.[0] ?? '';
-  const addr = ['--addr', address];
-  return {
-    name: 'buildkit',
-    build: ({ context, noCache, output }) =>
-      timed(
-        'buildctl',
-        [
-          ...addr,
-          'build',
-          '--progress=plain',
-          '--frontend=dockerfile.v0',
-          `--local=context=${context}`,
-          `--local=dockerfile=${context}`,
-          `--oci-layout=base=${layout}`,
-          `--opt=context:base=oci-layout://base@${digest}`,
-          ...(noCache ? ['--no-cache'] : []),
-          ...(output === NO_OUTPUT ? [] : ['--output', output ?? 'type=image,name=outcrop-bench']),
-        ],
-        process.env,
-      ),
-    reset: async () => void (await timed('buildctl', [...addr, 'prune', '--all'], process.env)),
-  };
-}
 
 const nothing = async () => undefined;
 const cold = async (builder: Builder) => builder.reset();
@@ -217,13 +128,11 @@ function fiftyThousand(context: string): void {
   writeFileSync(join(context, 'Dockerfile'), 'FROM base\nCOPY src /src\n');
 }
 
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-}
-
 const layout = busyboxLayout(work, outcropCommand);
-const builders = [outcropBuilder(layout), ...(values.buildkit ? [buildkitBuilder(values.buildkit, layout)] : [])];
+const builders = [
+  outcropBuilder(outcropCommand, join(work, 'root'), layout),
+  ...(values.buildkit ? [buildkitBuilder(values.buildkit, layout)] : []),
+];
 try {
   for (const scenario of scenarios) {
     if (values.only && !values.only.split(',').includes(scenario.name)) continue;
