@@ -198,6 +198,8 @@ function refuseCircles(stages: readonly StageState[]): void {
  * a stage or an image, which may not have been needed before. Throws DockerfileError, at FROM.
  */
 export function addTriggers({ stages }: PlanContext, stage: StageState): boolean {
+  // Nothing runs in an image that is only read. Its triggers may read that image again, and so on without end.
+  if (stage.isImageOnly) return false;
   const triggers = [...stage.image.config.onBuild];
   if (stage.parent !== undefined && !stage.hasTriggers) {
     stage.hasTriggers = true;
