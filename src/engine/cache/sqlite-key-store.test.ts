@@ -3,9 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import fc from 'fast-check';
 import { openDatabase } from '../../store/database.ts';
 import type { Link } from '../solver/cache.ts';
 import { recordDigest } from '../solver/key.ts';
+import type { KeyPart } from '../status/event.ts';
 import { memoryKeyStore } from './memory-key-store.ts';
 import { sqliteKeyStore } from './sqlite-key-store.ts';
 
@@ -128,6 +131,45 @@ test('parts are stored once, and large ones compressed', () => {
   assert.deepEqual(sqliteKeyStore(database).parts('sha256:1'), parts);
   const size = database.sql.prepare('SELECT length(parts) AS size FROM cache_parts').get()?.['size'];
   assert(Number(size) < 150_000, `${size} bytes`);
+});
+
+test('the parts that differ are found without the common ones', () => {
+  const keys = sqliteKeyStore(openDatabase(newRoot()));
+  // Names that look like the borders between rows.
+  const part = fc.record(
+    {
+      kind: fc.constant('file'),
+      name: fc.string({ unit: fc.constantFrom('a', '"', '],[', '\\', 'ü') }),
+      value: fc.constantFrom('1', '"],["', '],[', ''),
+    },
+    { noNullPrototype: true },
+  );
+  let number = 0;
+  const save = (parts: readonly KeyPart[]) => {
+    const digest = `sha256:${number++}`;
+    keys.saveParts(digest, () => parts);
+    return digest;
+  };
+  const without = (some: readonly KeyPart[], others: readonly KeyPart[]) =>
+    some.filter(one => !others.some(other => isDeepStrictEqual(one, other)));
+  const list = fc.array(part, { maxLength: 6 });
+  fc.assert(
+    fc.property(list, list, list, list, (head, a, b, tail) => {
+      const [one, other] = [
+        [...head, ...a, ...tail],
+        [...head, ...b, ...tail],
+      ];
+      const found = keys.differingParts(save(one), save(other)) ?? assert.fail();
+      assert.deepEqual(without(found[0], other), without(one, other));
+      assert.deepEqual(without(found[1], one), without(other, one));
+      if (isDeepStrictEqual(one, other)) return;
+      // One more row on either side can be there where rows begin alike.
+      const most = Math.max(a.length, b.length) + 2;
+      assert(found[0].length <= most && found[1].length <= most, JSON.stringify(found));
+    }),
+    { numRuns: 300 },
+  );
+  assert.equal(keys.differingParts('sha256:0', 'sha256:none'), undefined);
 });
 
 test('results that are gone are dropped at once', () => {

@@ -35,6 +35,11 @@ export interface SqliteKeyStore extends KeyStore {
   saveParts(digest: string, parts: () => readonly KeyPart[]): void;
   /** The named parts behind a cache-map digest, selector or content digest, if they were ever stored. */
   parts(digest: string): readonly KeyPart[] | undefined;
+  /**
+   * The parts behind two digests without those that both begin and end with, read without the cost of the whole lists;
+   * undefined where one was never stored.
+   */
+  differingParts(one: string, other: string): readonly [readonly KeyPart[], readonly KeyPart[]] | undefined;
   /** Forgets results that `exists` denies, with what only they kept. Returns how many. */
   dropMissing(exists: (resultId: string) => boolean): number;
 }
@@ -110,6 +115,11 @@ export function sqliteKeyStore(database: Database): SqliteKeyStore {
   const findParts = statement('SELECT parts FROM cache_parts WHERE digest = ?');
   /** Without the parts, which may be megabytes. */
   const hasParts = statement('SELECT 1 FROM cache_parts WHERE digest = ?');
+  const partsText = (digest: string): Buffer | undefined => {
+    const blob = findParts().get(digest)?.['parts'];
+    if (!(blob instanceof Uint8Array)) return undefined;
+    return Buffer.from(blob[0] === jsonStart ? blob : inflateSync(blob));
+  };
   const insertParts = statement('INSERT OR IGNORE INTO cache_parts VALUES (?, ?)');
   /** Digests whose parts are known to be stored. */
   const stored = new Set<string>();
@@ -203,11 +213,12 @@ export function sqliteKeyStore(database: Database): SqliteKeyStore {
       insertParts().run(digest, json.length < compressFrom ? json : deflateSync(json, { level: 1 }));
     },
     parts(digest) {
-      const blob = findParts().get(digest)?.['parts'];
-      if (!(blob instanceof Uint8Array)) return undefined;
-      const json = Buffer.from(blob[0] === jsonStart ? blob : inflateSync(blob));
-      const rows: [string, string, string][] = JSON.parse(json.toString());
-      return rows.map(([kind, name, value]) => ({ kind, name, value }));
+      const json = partsText(digest);
+      return json === undefined ? undefined : parseParts(json.toString());
+    },
+    differingParts(one, other) {
+      const [a, b] = [partsText(one), partsText(other)];
+      return a === undefined || b === undefined ? undefined : withoutCommonEnds(a, b);
     },
     dropMissing(exists) {
       return transaction(() => {
@@ -220,6 +231,45 @@ export function sqliteKeyStore(database: Database): SqliteKeyStore {
       });
     },
   };
+}
+
+function parseParts(json: string): KeyPart[] {
+  const rows: [string, string, string][] = JSON.parse(json);
+  return rows.map(([kind, name, value]) => ({ kind, name, value }));
+}
+
+/** What ends a row and begins the next one, if a kind follows; a name or value of such characters has a comma or bracket there. */
+const BETWEEN_ROWS = '"],["';
+
+function isBetweenRows(json: Buffer, at: number): boolean {
+  return !',]'.includes(String.fromCharCode(json[at + BETWEEN_ROWS.length] ?? 0));
+}
+
+/** The rows of two lists that are not in the run of equal bytes at their beginnings and ends. */
+function withoutCommonEnds(a: Buffer, b: Buffer): [KeyPart[], KeyPart[]] {
+  const shorter = Math.min(a.length, b.length);
+  const head = commonLength(shorter, (from, to) => a.subarray(from, to).equals(b.subarray(from, to)));
+  const tail = commonLength(shorter - head, (from, to) =>
+    a.subarray(a.length - to, a.length - from).equals(b.subarray(b.length - to, b.length - from)),
+  );
+  let start = a.subarray(0, head).lastIndexOf(BETWEEN_ROWS);
+  while (start >= 0 && !isBetweenRows(a, start)) start = a.subarray(0, start).lastIndexOf(BETWEEN_ROWS);
+  const between = (json: Buffer): KeyPart[] => {
+    let end = json.indexOf(BETWEEN_ROWS, json.length - tail);
+    while (end >= 0 && !isBetweenRows(json, end)) end = json.indexOf(BETWEEN_ROWS, end + 1);
+    const rows = json.toString('utf8', start < 0 ? 1 : start + 3, end < 0 ? json.length - 1 : end + 2);
+    return parseParts(`[${rows}]`);
+  };
+  return [between(a), between(b)];
+}
+
+/** The largest length, at most `most`, for which every stretch before it is equal. */
+function commonLength(most: number, isEqual: (from: number, to: number) => boolean): number {
+  let common = 0;
+  for (let step = most; step >= 1; step = Math.floor(step / 2)) {
+    while (common + step <= most && isEqual(common, common + step)) common += step;
+  }
+  return common;
 }
 
 function isSession(id: string): boolean {

@@ -101,6 +101,7 @@ function explainSources(database: Database, history: History): ExplainSources {
     steps: number => history.steps(number),
     text: digest => history.text(digest),
     parts: digest => keys.parts(digest),
+    differingParts: (one, other) => keys.differingParts(one, other),
     earlier: (build, limit) => history.list({ project: build, before: build.number, limit }),
     removal(names) {
       removals ??= openRemovalLog(database);

@@ -14,6 +14,8 @@ import { type Builds, given, type InstructionPair } from './variables.ts';
 /** What comparing asks of the history. */
 export interface ComparisonReader {
   parts(digest: string): readonly KeyPart[] | undefined;
+  /** The parts behind two digests, at least those that differ. */
+  differingParts(one: string, other: string): readonly [readonly KeyPart[], readonly KeyPart[]];
   /** The content digest that input `input` of a step has or had: its own, or that of the run that made its record. */
   content(view: BuildView, step: number, input: number): string | undefined;
   /** What the layers of an image source are known by: its second key, even if this build needed only the first. */
@@ -183,7 +185,7 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
         return;
       }
       const isLocal = isDirectory(now.steps[target], reader.parts);
-      files = fileChanges(reader.parts(was) ?? [], reader.parts(content) ?? [], {
+      files = fileChanges(...reader.differingParts(was, content), {
         onlyCommon: selectsOthers(instruction) || keysOf(after, input).selector !== keysOf(before, oldInput).selector,
         ...(isLocal && reader.sameContent ? { sameContent: reader.sameContent } : {}),
       });

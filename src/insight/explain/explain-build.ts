@@ -22,6 +22,11 @@ export interface ExplainSources extends HistoryReader {
   earlier(build: BuildSummary, limit: number): readonly BuildSummary[];
   /** The latest removal of what any of these names meant. */
   removal(names: readonly string[]): Removal | undefined;
+  /** The parts behind two digests without many that both have; undefined where they are not at hand. */
+  readonly differingParts?: (
+    one: string,
+    other: string,
+  ) => readonly [readonly KeyPart[], readonly KeyPart[]] | undefined;
   /** For the newest state of the context only. */
   readonly sameContent?: ContentCheck;
 }
@@ -311,6 +316,9 @@ function comparisonReader(sources: ExplainSources, views: () => readonly BuildVi
     parts(digest) {
       if (!parts.has(digest)) parts.set(digest, sources.parts(digest));
       return parts.get(digest);
+    },
+    differingParts(one, other) {
+      return sources.differingParts?.(one, other) ?? [this.parts(one) ?? [], this.parts(other) ?? []];
     },
     content(view, step, input) {
       const record = view.steps[step];
