@@ -7,6 +7,7 @@ import {
   PolicyAction,
   type Rule,
 } from '../../wire/proto/gen/control/sourcepolicy_pb.ts';
+import type { Platform } from '../../wire/proto/gen/pb/ops_pb.ts';
 
 /** A source as graphs name it. */
 interface PolicySource {
@@ -14,8 +15,11 @@ interface PolicySource {
   readonly attrs: Record<string, string>;
 }
 
-/** Gives the source to take in place of another; the same one where no rule rewrites it. Throws SourcePolicyError. */
-export type SourcePolicy = (source: PolicySource) => PolicySource;
+/**
+ * Gives the source to take in place of another; the same one where nothing rewrites it. Throws SourcePolicyError.
+ * @param platform that the source is wanted for
+ */
+export type SourcePolicy = (source: PolicySource, platform?: Platform) => PolicySource;
 
 /** A source that a policy denies, or a policy that cannot be obeyed. Messages are those of BuildKit's daemon. */
 export class SourcePolicyError extends Error {

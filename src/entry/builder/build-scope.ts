@@ -27,8 +27,8 @@ export interface BuildScopeOptions {
   /** Gives the bytes behind a URL that means the client of the build; undefined for others. */
   readonly upload?: SourcesOptions['upload'];
   readonly entitlements: ReadonlySet<string>;
-  /** What sources the build may have; any unless said. */
-  readonly policy?: SourcePolicy | undefined;
+  /** Decides what sources a graph may have that a step makes; any unless said. */
+  readonly judge?: ((definition: Definition, signal: AbortSignal) => Promise<SourcePolicy>) | undefined;
   /** Sees each graph that is loaded. */
   readonly onLoad: (graph: LoadedGraph) => void;
 }
@@ -40,7 +40,7 @@ export interface BuildScope extends AsyncDisposable {
   readonly context: OpContext;
   /**
    * Reads a graph. @throws DefinitionError, and BuildError for one that asks for what was not allowed.
-   * @param policy for this graph, in place of the build's
+   * @param policy what it takes for its sources
    */
   load(definition: Definition, policy?: SourcePolicy): LoadedGraph;
 }
@@ -67,7 +67,7 @@ export function openBuildScope(engine: Engine, options: BuildScopeOptions): Buil
     }),
   );
   const job = stack.use(engine.solver.openJob({ emit }));
-  const load = (definition: Definition, policy = options.policy) => {
+  const load = (definition: Definition, policy?: SourcePolicy) => {
     const graph = loadDefinition(definition, policy && loadedBy(policy));
     for (const { op } of graph.vertices) if (op.op.case === 'exec') checkLoad(op.op.value, entitlements);
     options.onLoad(graph);
@@ -80,7 +80,10 @@ export function openBuildScope(engine: Engine, options: BuildScopeOptions): Buil
     cacheMounts: engine.cacheMounts,
     secrets,
     ssh,
-    solve: async (definition, signal) => (await job.build(solverEdge(load(definition), context), signal)).result,
+    async solve(definition, signal) {
+      const graph = load(definition, await options.judge?.(definition, signal));
+      return (await job.build(solverEdge(graph, context), signal)).result;
+    },
     emit,
     platform: engine.platform,
     entitlements,
@@ -91,9 +94,9 @@ export function openBuildScope(engine: Engine, options: BuildScopeOptions): Buil
 
 /** Rewrites sources as a policy says while a graph is loaded. */
 function loadedBy(policy: SourcePolicy): SourcePolicy {
-  return source => {
+  return (source, platform) => {
     try {
-      return policy(source);
+      return policy(source, platform);
     } catch (cause) {
       throw new BuildError(`failed to load LLB: ${messageOf(cause)}`, { cause });
     }

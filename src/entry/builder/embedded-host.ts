@@ -30,7 +30,7 @@ export interface EmbeddedHostOptions {
   readonly sources: Sources;
   readonly emit: EventSink;
   readonly now: () => Timestamp;
-  readonly load: (definition: Definition) => LoadedGraph;
+  readonly load: (definition: Definition) => LoadedGraph | Promise<LoadedGraph>;
   /** Sees each image that the frontend looks up. */
   readonly onImage: (image: ImageMaterial) => void;
   /** Sees each file that the frontend reads. */
@@ -72,7 +72,7 @@ export function embeddedHost(options: EmbeddedHostOptions): FrontendHost {
         return { ref, digest, config };
       }),
     async solve(definition, signal) {
-      const { result } = await job.build(solverEdge(options.load(definition), context), signal);
+      const { result } = await job.build(solverEdge(await options.load(definition), context), signal);
       if (result.kind === 'snapshot') await context.layers.unlazy(result.layers, signal);
       const { tree } = await contentsOf(result, context.layers, signal);
       return {

@@ -26,7 +26,7 @@ const LLB = `
   constraints platform meta.ignorecache meta.description meta.exportcache
   mergeop diffop passthroughop
   exporter.image.annotations exporter.image.attestations exporter.sourcedateepoch exporter.multiple
-  source.policy gc.freespacefilter history.filter
+  source.policy source.policy.session gc.freespacefilter history.filter
 `;
 
 /** What frontends may ask their gateway for. */

@@ -1,3 +1,4 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { identityOf, openCacheImports, type RemoteImport } from '../../engine/cache/remote/import.ts';
 import { objectHttp } from '../../engine/cache/remote/object-http.ts';
 import type { CacheExportDeps, CacheImportDeps, CacheRequest } from '../../engine/cache/remote/port.ts';
@@ -13,7 +14,7 @@ import type { FileTree } from '../../store/snapshot/file-tree.ts';
 import { Code } from '../../wire/grpc/code.ts';
 import { StatusError } from '../../wire/grpc/status.ts';
 import type { Platform } from '../../wire/oci/descriptor.ts';
-import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
+import type { Definition, PlatformSchema } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { type BuildScope, openBuildScope } from '../builder/build-scope.ts';
 import { cacheDeps } from '../builder/cache-deps.ts';
 import { newID } from '../builder/embedded-host.ts';
@@ -24,10 +25,13 @@ import type { DaemonServices } from './daemon-services.ts';
 import { GraphError } from './error-status.ts';
 import { runDockerfileFrontend } from './frontend-dockerfile.ts';
 import type { FrontendResult, ResultRef } from './frontend-result.ts';
+import { sourceMeta } from './gateway/source-meta.ts';
 import type { RegistryFor } from './registry-pool.ts';
 import { sessionDirectories } from './session-cache.ts';
 import { openSessionSources } from './session-sources.ts';
 import { type ClientSolve, frontendCaches } from './solve-request.ts';
+import { createSourceJudge } from './source-judge.ts';
+import { platformMessage } from './wire-values.ts';
 import type { Worker } from './worker.ts';
 
 /** A frontend to run. */
@@ -56,16 +60,23 @@ export interface ClientBuild extends AsyncDisposable {
   readonly graphs: readonly LoadedGraph[];
   readonly images: readonly ImageMaterial[];
 
-  /** What sources the build may have. */
-  readonly policy: SourcePolicy;
-
-  /** Reads a graph. Throws StatusError, DefinitionError and BuildError for one that cannot be solved. */
-  load(definition: Definition): LoadedGraph;
   /**
-   * The files of a graph that a frontend made, to be made when they are needed; undefined for the empty graph. Throws what
-   * `load` does.
+   * The source to take in place of another. Throws what SourceJudge does.
+   * @param policy in place of the build's
    */
-  makeRef(definition: Definition, call: FrontendCall): ResultRef | undefined;
+  judge(
+    source: ReturnType<SourcePolicy>,
+    platform: MessageInitShape<typeof PlatformSchema>,
+    policy: SourcePolicy | undefined,
+    signal: AbortSignal,
+  ): Promise<ReturnType<SourcePolicy>>;
+  /** Reads a graph. Rejects with StatusError, DefinitionError and BuildError for one that cannot be solved. */
+  load(definition: Definition): Promise<LoadedGraph>;
+  /**
+   * The files of a graph that a frontend made, to be made when they are needed; undefined for the empty graph. Rejects with
+   * what `load` does.
+   */
+  makeRef(definition: Definition, call: FrontendCall): Promise<ResultRef | undefined>;
   /** The calls of frontends that made graphs, by the graphs' names; without those that none made, or several that differ. */
   callsOf(inputs: ReadonlyMap<string, Definition>): ReadonlyMap<string, FrontendCall>;
   /**
@@ -76,7 +87,7 @@ export interface ClientBuild extends AsyncDisposable {
     definition: Definition | undefined,
     imports: readonly CacheRequest[],
     policy?: SourcePolicy,
-  ): FrontendResult;
+  ): Promise<FrontendResult>;
   /** Runs a frontend to its end. Rejects with FrontendError. */
   runFrontend(request: FrontendRequest, signal: AbortSignal): Promise<FrontendResult>;
   /** The files of a result, made if need be, and on the disk. */
@@ -113,6 +124,11 @@ export function openClientBuild(
     emit(event);
   };
   const policy = sourcePolicy(request.policies);
+  const { policySession } = request;
+  const sourceJudge = createSourceJudge({
+    session: policySession === '' ? undefined : signal => services.sessions.get(policySession, signal),
+    resolve: (asked, signal) => sourceMeta(build, asked, asked.Source ?? { identifier: '', attrs: {} }, signal),
+  });
   const session = stack.use(openSessionSources(services, request.session, said));
   const scope = stack.use(
     openBuildScope(engine, {
@@ -124,15 +140,15 @@ export function openClientBuild(
       local: session.local,
       upload: session.upload,
       entitlements: request.entitlements,
-      policy,
+      judge: (definition, signal) => sourceJudge.judgeAll(definition, policy, signal),
       onLoad: graph => void graphs.push(graph),
     }),
   );
   const ended = new AbortController();
   stack.defer(() => ended.abort());
 
-  function load(definition: Definition, policy?: SourcePolicy): LoadedGraph {
-    const graph = scope.load(definition, policy);
+  async function load(definition: Definition, own = policy): Promise<LoadedGraph> {
+    const graph = scope.load(definition, await sourceJudge.judgeAll(definition, own, ended.signal));
     for (const { metadata } of graph.vertices) requireLlbCapabilities(Object.keys(metadata?.caps ?? {}));
     return graph;
   }
@@ -155,14 +171,14 @@ export function openClientBuild(
     return [...imports.values()];
   }
 
-  function makeRef(
+  async function makeRef(
     definition: Definition,
     call: FrontendCall | undefined,
     caches: readonly RemoteImport[],
     policy?: SourcePolicy,
-  ): ResultRef | undefined {
+  ): Promise<ResultRef | undefined> {
     if (definition.def.length === 0) return undefined;
-    const graph = load(definition, policy);
+    const graph = await load(definition, policy);
     if (call !== undefined) calls.note(definition, call);
     return {
       id: newID(),
@@ -186,7 +202,7 @@ export function openClientBuild(
     worker,
     platform: worker.platforms[0],
     scope,
-    sources: governed(scope.sources, policy),
+    sources: governed(scope.sources, (source, platform, signal) => sourceJudge.judge(source, platform, policy, signal)),
     registryFor: session.registryFor,
     cacheDeps: deps,
     startedAt: engine.now(),
@@ -194,16 +210,16 @@ export function openClientBuild(
     now: engine.now,
     graphs,
     images,
-    policy,
+    judge: (source, platform, own = policy, signal) => sourceJudge.judge(source, platform, own, signal),
     load: definition => load(definition),
     callsOf: calls.find,
     makeRef: (definition, call) => makeRef(definition, call, [...imports.values()]),
     useImports(more) {
       for (const one of more) imports.set(one.id, one);
     },
-    definitionResult(definition, requests, own) {
+    async definitionResult(definition, requests, own) {
       return {
-        ref: definition === undefined ? undefined : makeRef(definition, undefined, importsOf(requests), own),
+        ref: definition === undefined ? undefined : await makeRef(definition, undefined, importsOf(requests), own),
         refs: undefined,
         metadata: new Map(),
         attestations: new Map(),
@@ -228,13 +244,20 @@ export function openClientBuild(
   return build;
 }
 
-/** Sources that are looked up as a policy says. */
-function governed(sources: Sources, policy: SourcePolicy): Sources {
+type Judge = (
+  source: ReturnType<SourcePolicy>,
+  platform: MessageInitShape<typeof PlatformSchema>,
+  signal: AbortSignal,
+) => Promise<ReturnType<SourcePolicy>>;
+
+/** Sources of which images are looked up as a judge says. */
+function governed(sources: Sources, judge: Judge): Sources {
   return {
     ...sources,
     async imageConfig(query, signal) {
       const scheme = query.ociLayout === undefined ? 'docker-image://' : 'oci-layout://';
-      const { identifier } = policy({ identifier: `${scheme}${query.ref}`, attrs: {} });
+      const platform = platformMessage(query.platform);
+      const { identifier } = await judge({ identifier: `${scheme}${query.ref}`, attrs: {} }, platform, signal);
       if (!identifier.startsWith(scheme)) throw new OtherSourceError(query.ref, identifier);
       return sources.imageConfig({ ...query, ref: identifier.slice(scheme.length) }, signal);
     },

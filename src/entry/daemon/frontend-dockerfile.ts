@@ -60,7 +60,7 @@ export async function runDockerfileFrontend(
     const plan = await planDockerfile(ownHost, options, signal, (warning, file) =>
       build.emit(warningEvent(warning, { dockerfile: file })),
     );
-    return planResult(build, plan, { frontend: NAME, options, inputs: build.callsOf(inputs) });
+    return await planResult(build, plan, { frontend: NAME, options, inputs: build.callsOf(inputs) });
   } catch (error) {
     if (signal.aborted) throw error;
     throw new FrontendError(NAME, '', typed(error), dockerfile);
@@ -78,14 +78,14 @@ function requestResult(build: ClientBuild, { metadata, dockerfile, warnings }: R
   };
 }
 
-function planResult(build: ClientBuild, plan: DockerfilePlan, call: FrontendCall): FrontendResult {
+async function planResult(build: ClientBuild, plan: DockerfilePlan, call: FrontendCall): Promise<FrontendResult> {
   const metadata = new Map<string, Uint8Array>();
   const refs = new Map<string, ResultRef | undefined>();
   const set = (key: string, platform: PlatformPlan, value: string | undefined) => {
     if (value !== undefined) metadata.set(plan.isMultiPlatform ? `${key}/${platform.id}` : key, Buffer.from(value));
   };
   for (const platform of plan.platforms) {
-    refs.set(platform.id, build.makeRef(platform.definition, call));
+    refs.set(platform.id, await build.makeRef(platform.definition, call));
     set('containerimage.config', platform, platform.imageConfig);
     set('containerimage.base.config', platform, platform.baseImageConfig);
     const { sourceDateEpoch: epoch } = platform;

@@ -27,6 +27,8 @@ export interface ClientSolve {
   readonly entitlements: ReadonlySet<string>;
   readonly isInternal: boolean;
   readonly policies: readonly Policy[];
+  /** The session whose client decides on sources; empty where none does. */
+  readonly policySession: string;
 }
 
 const COMPATIBILITY_VERSIONS = [10, 20, 30];
@@ -45,8 +47,6 @@ export function readSolveRequest(request: SolveRequest, allowed: ReadonlySet<str
   const frontend = builtInFrontend(request.Frontend, options);
   if (request.SourcePolicy !== undefined && request.SourcePolicy.version > 1n)
     throw refuse(`unknown policy version ${request.SourcePolicy.version}`);
-  // Not to be ignored: it may deny what the client must not have.
-  if (request.SourcePolicySession !== '') throw refuse('source policies of a session are not supported');
   return {
     ref: request.Ref,
     session: request.Session,
@@ -65,6 +65,7 @@ export function readSolveRequest(request: SolveRequest, allowed: ReadonlySet<str
     entitlements: grant(request.Entitlements, allowed),
     isInternal: request.Internal,
     policies: request.SourcePolicy === undefined ? [] : [request.SourcePolicy],
+    policySession: request.SourcePolicySession,
   };
 }
 

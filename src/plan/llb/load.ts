@@ -6,6 +6,7 @@ import {
   type Op,
   type OpMetadata,
   OpSchema,
+  type Platform,
   type SourceInfo,
   type SourceOp,
 } from '../../wire/proto/gen/pb/ops_pb.ts';
@@ -51,7 +52,10 @@ export interface LoadedVertex {
  */
 export function loadDefinition(
   definition: Definition,
-  rewrite?: (source: Pick<SourceOp, 'identifier' | 'attrs'>) => Pick<SourceOp, 'identifier' | 'attrs'>,
+  rewrite?: (
+    source: Pick<SourceOp, 'identifier' | 'attrs'>,
+    platform: Platform | undefined,
+  ) => Pick<SourceOp, 'identifier' | 'attrs'>,
 ): LoadedGraph {
   if (definition.def.length === 0) throw new DefinitionError('invalid empty definition');
   const ops = new Map<string, Op>();
@@ -84,7 +88,7 @@ export function loadDefinition(
       ...op,
       op:
         rewrite && op.op.case === 'source'
-          ? { case: 'source', value: { ...op.op.value, ...rewrite(op.op.value) } }
+          ? { case: 'source', value: { ...op.op.value, ...rewrite(op.op.value, op.platform) } }
           : op.op,
       inputs: op.inputs.map((input, i) => ({ ...input, digest: inputs[i]?.vertex.digest ?? '' })),
     };
@@ -103,7 +107,8 @@ export function loadDefinition(
   return { head: edgeOf(loader, result, 0), vertices, sources: definition.Source?.infos ?? [] };
 }
 
-function parseOp(bytes: Uint8Array): Op {
+/** Reads one op of a definition. @throws DefinitionError */
+export function parseOp(bytes: Uint8Array): Op {
   try {
     return fromBinary(OpSchema, bytes);
   } catch (cause) {

@@ -19,6 +19,16 @@ export interface PolicyQuestion {
 
 const MOST_QUESTIONS = 10;
 
+/** How often a client may still be asked on the way to one decision. */
+export interface PolicyBudget {
+  left: number;
+}
+
+/** The budget of a decision that begins. */
+export function policyBudget(): PolicyBudget {
+  return { left: MOST_QUESTIONS };
+}
+
 /**
  * Asks the client whether a source may be used, finding out more of it while the client wants to know more.
  * @param resolve finds out what the client wants to know of the source
@@ -29,11 +39,13 @@ export async function checkPolicy(
   question: PolicyQuestion,
   resolve: (request: ResolveSourceMetaRequest) => Promise<SourceMeta>,
   signal: AbortSignal,
+  budget: PolicyBudget = policyBudget(),
 ): Promise<DecisionResponse> {
   const client = serviceClient(PolicyVerifier, channel);
   const caps = Object.fromEntries(question.capabilities.map(capability => [capability, true]));
   let { source } = question;
-  for (let asked = 0; asked < MOST_QUESTIONS; asked++) {
+  while (budget.left > 0) {
+    budget.left--;
     const platform = question.platform === undefined ? {} : { Platform: question.platform };
     const { result } = await client.checkPolicy({ ...platform, Source: source, caps }, { signal });
     if (result.case === 'decision') return result.value;

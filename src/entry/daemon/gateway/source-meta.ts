@@ -1,7 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { parseHttpDate } from '../../../engine/source/http-key.ts';
 import { parseResolveMode, type ResolveMode } from '../../../engine/source/registry-images.ts';
-import { sourcePolicy } from '../../../engine/source/source-policy.ts';
+import { type SourcePolicy, sourcePolicy } from '../../../engine/source/source-policy.ts';
 import type { EventSink } from '../../../engine/status/event.ts';
 import { Code } from '../../../wire/grpc/code.ts';
 import { StatusError } from '../../../wire/grpc/status.ts';
@@ -17,7 +17,7 @@ import type {
 import type { Platform as PlatformMessage } from '../../../wire/proto/gen/pb/ops_pb.ts';
 import { shown } from '../../builder/embedded-host.ts';
 import type { ClientBuild } from '../client-build.ts';
-import { platformOf } from '../wire-values.ts';
+import { platformMessage, platformOf } from '../wire-values.ts';
 
 type ImageConfigResponse = MessageInitShape<typeof ResolveImageConfigResponseSchema>;
 type SourceMetaResponse = MessageInitShape<typeof ResolveSourceMetaResponseSchema>;
@@ -43,7 +43,7 @@ export async function resolveImageConfig(
   return { Digest: image.digest, Config: Uint8Array.from(image.config), Ref: request.Ref };
 }
 
-/** Tells what a source is before it is fetched. */
+/** Tells what a source is before it is fetched, if the build may have it. */
 export async function resolveSourceMeta(
   build: ClientBuild,
   request: ResolveSourceMetaRequest,
@@ -51,9 +51,22 @@ export async function resolveSourceMeta(
 ): Promise<SourceMetaResponse> {
   const { Source: asked, SourcePolicies: policies } = request;
   if (asked === undefined) throw new StatusError(Code.invalidArgument, 'source is required');
-  const policy = policies.length === 0 ? build.policy : sourcePolicy([...build.request.policies, ...policies]);
-  const source = policy(asked);
-  const { identifier, attrs } = source;
+  const policy = policies.length === 0 ? undefined : sourcePolicy([...build.request.policies, ...policies]);
+  const platform = request.Platform ?? platformMessage(build.platform);
+  return sourceMeta(build, request, await build.judge(asked, platform, policy, signal), signal);
+}
+
+/**
+ * Tells what a source is.
+ * @param source to look at, in place of the request's
+ */
+export async function sourceMeta(
+  build: ClientBuild,
+  request: ResolveSourceMetaRequest,
+  { identifier, attrs }: ReturnType<SourcePolicy>,
+  signal: AbortSignal,
+): Promise<SourceMetaResponse> {
+  const source = { identifier, attrs };
   const scheme = identifier.slice(0, Math.max(0, identifier.indexOf('://')));
   const rest = identifier.slice(scheme.length + '://'.length);
   switch (scheme) {
