@@ -53,13 +53,22 @@ export interface CollectedUsage extends CacheUsage {
   readonly imageBlobs: ReadonlySet<Digest>;
 }
 
-/** Looks at everything that a root keeps. Layers whose size is not known yet are measured. */
-export async function collectUsage(stores: CacheStores, signal: AbortSignal): Promise<CollectedUsage> {
+/**
+ * Looks at everything that a root keeps. Layers whose size is not known yet are measured.
+ * @param isInUse whether a build that runs may need a layer
+ */
+export async function collectUsage(
+  stores: CacheStores,
+  signal: AbortSignal,
+  isInUse: (layer: LayerID) => boolean = () => false,
+): Promise<CollectedUsage> {
   const { content, database, directories, layersOf } = stores;
   const keys = sqliteKeyStore(database);
   const results = storedResults(database, keys).map(result => ({ ...result, layers: layersOf(result.id) }));
   const images = await imageContents(stores, signal);
-  const layers = await layerRecords(stores, results, images, signal);
+  const layers = (await layerRecords(stores, results, images, signal)).map(record =>
+    isInUse(record.id) ? { ...record, inUse: true } : record,
+  );
   const kept = [
     ...(await cacheMountDirectories(directories.cacheMounts, signal)),
     ...(await gitDirectories(directories.git, signal)),

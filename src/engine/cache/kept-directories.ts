@@ -2,6 +2,8 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { workerPool } from '../../store/content/pool.ts';
 import { toBytePath } from '../../wire/fsutil/byte-path.ts';
+import { removeCacheMount } from '../ops/exec/cache-mount.ts';
+import { removeGitRepository } from '../source/git-repository.ts';
 import type { UsageRecord } from './usage.ts';
 
 /** A directory outside the layer store that steps or sources keep from build to build. */
@@ -9,6 +11,8 @@ export interface KeptDirectory {
   readonly record: UsageRecord;
   /** What is removed with it. */
   readonly paths: readonly string[];
+  /** Removes it while others work, unless one of them uses it; whether it is gone. */
+  readonly removeUnused: (signal: AbortSignal) => Promise<boolean>;
 }
 
 /** A directory of a cache mount. */
@@ -37,7 +41,13 @@ export async function cacheMountDirectories(root: string, signal: AbortSignal): 
       const paths = numbers.length === 1 ? [place] : [instance];
       const used = [join(instance, 'data'), join(instance, 'lock')];
       const record = await describe(about, instance, used, signal);
-      found.push({ record, paths, cache, directory: instance });
+      found.push({
+        record,
+        paths,
+        cache,
+        directory: instance,
+        removeUnused: removing => removeCacheMount(instance, removing),
+      });
     }
   }
   return found;
@@ -57,6 +67,7 @@ export async function gitDirectories(root: string, signal: AbortSignal): Promise
     found.push({
       record: await describe(about, repository, used, signal),
       paths: [repository, `${repository}.lock`],
+      removeUnused: async () => removeGitRepository(repository),
     });
   }
   return found;

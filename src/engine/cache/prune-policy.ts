@@ -27,7 +27,7 @@ export interface PruneMoment {
 
 /**
  * The records to remove, in order: those that were used longest ago first, none before those that stand on it.
- * A record that something else still stands on stays, even if it qualifies itself.
+ * A record that is in use, or that something else still stands on, stays, even if it qualifies itself.
  */
 export function choosePruned(records: readonly UsageRecord[], policy: PrunePolicy, moment: PruneMoment): UsageRecord[] {
   const counted = records.filter(record => policy.all || !isKept(record));
@@ -35,7 +35,9 @@ export function choosePruned(records: readonly UsageRecord[], policy: PrunePolic
   const target = targetOf(used, policy, moment);
   const { filter, unusedFor = 0 } = policy;
   const qualifies = (record: UsageRecord) =>
-    (unusedFor <= 0 || moment.now - record.lastUsedAt > unusedFor) && (filter?.(record) ?? true);
+    record.inUse !== true &&
+    (unusedFor <= 0 || moment.now - record.lastUsedAt > unusedFor) &&
+    (filter?.(record) ?? true);
   const users = countUsers(records);
   const chosen: UsageRecord[] = [];
   let waiting = counted.filter(qualifies).sort((a, b) => a.lastUsedAt - b.lastUsedAt);

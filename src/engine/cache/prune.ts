@@ -1,5 +1,7 @@
 import { rmSync, statfsSync } from 'node:fs';
+import type { LayerID } from '../../store/snapshot/layer-records.ts';
 import { type CacheStores, type CollectedUsage, collectUsage } from './collect-usage.ts';
+import type { KeptDirectory } from './kept-directories.ts';
 import { choosePruned, describePolicy, type PrunePolicy } from './prune-policy.ts';
 import { openRemovalLog } from './removals.ts';
 import type { UsageRecord } from './usage.ts';
@@ -12,6 +14,11 @@ export interface PruneOptions {
   readonly free?: () => number;
   /** Told of each record after it is gone. */
   readonly onRemoved?: (record: UsageRecord) => void;
+  /**
+   * Set when builds of this process go on: which layers one of them may need now. It is asked anew before anything goes.
+   * Blobs that nothing needs stay then, for they may be in the making.
+   */
+  readonly inUse?: () => (layer: LayerID) => boolean;
 }
 
 /** What pruning did. */
@@ -23,6 +30,9 @@ export interface PruneReport {
   readonly reclaimed: number;
 }
 
+/** Does not speak of builds when there are none. */
+const UNUSED = () => () => false;
+
 /** How many layers are removed at the same time. */
 const AT_ONCE = 16;
 
@@ -32,7 +42,7 @@ const MEMORY = 90 * 86_400_000;
 /**
  * Removes from a root what a policy gives up: layers with the results and keys that need them, cache mounts, git
  * repositories, and blobs that nothing needs any more. Named images stay whole. Only for who holds the store's lock alone
- * (`ownStore`). Each removal is recorded, so that a later miss can name it; a crash in between leaves a smaller cache, never
+ * (`ownStore`), or beside its own builds (`ownStoreBesideBuilds`), which then keep what they use. Each removal is recorded, so that a later miss can name it; a crash in between leaves a smaller cache, never
  * a wrong one. Throws what the stores throw.
  */
 export async function pruneCache(
@@ -43,32 +53,55 @@ export async function pruneCache(
 ): Promise<PruneReport> {
   const { now = Date.now, onRemoved = () => undefined } = options;
   const { free = () => freeBytes(stores.content.root) } = options;
+  const isAlone = options.inUse === undefined;
+  const { inUse = UNUSED } = options;
   // What crashed processes left behind belongs to nobody.
-  stores.layers.sweep();
+  if (isAlone) stores.layers.sweep();
   const usage = await collectUsage(stores, signal);
-  const chosen = choosePruned(usage.records, policy, { now: now(), free: free() });
+  const isUsed = inUse();
+  const records = usage.records.map(record => (isUsed(record.id) ? { ...record, inUse: true } : record));
+  const chosen = choosePruned(records, policy, { now: now(), free: free() });
+  // Nothing may come between the choice and this: what no result leads to any more, no build comes upon.
   forgetResults(stores, usage, chosen, describePolicy(policy), now());
   const before = stores.layers.blobs();
+  const removed: UsageRecord[] = [];
+  /** What those need that stay after all. */
+  const needed = new Set<string>();
   for (let start = 0; start < chosen.length; start += AT_ONCE) {
     signal.throwIfAborted();
-    const batch = chosen.slice(start, start + AT_ONCE);
-    for (const { id } of batch) {
-      for (const path of usage.kept.get(id)?.paths ?? []) rmSync(path, { recursive: true, force: true });
+    const batch: UsageRecord[] = [];
+    for (const record of chosen.slice(start, start + AT_ONCE)) {
+      if (await removeKept(usage.kept.get(record.id), isAlone, signal)) batch.push(record);
     }
-    await stores.layers.remove(batch.filter(({ id }) => !usage.kept.has(id)).map(({ id }) => id));
-    batch.forEach(onRemoved);
+    const isUsedNow = inUse();
+    const gone = batch.filter(record => {
+      const stays = !usage.kept.has(record.id) && (needed.has(record.id) || isUsedNow(record.id));
+      if (stays) for (const parent of record.parents) needed.add(parent);
+      return !stays;
+    });
+    await stores.layers.remove(gone.filter(({ id }) => !usage.kept.has(id)).map(({ id }) => id));
+    gone.forEach(onRemoved);
+    removed.push(...gone);
   }
   // Blobs of layers that are gone now are counted with them.
   const after = stores.layers.blobs();
   const named = usage.imageBlobs;
   for (const digest of before) if (!after.has(digest) && !named.has(digest)) stores.content.delete(digest);
-  for (const digest of usage.unreferenced.digests) stores.content.delete(digest);
-  const { digests, size } = usage.unreferenced;
+  const { digests, size } = isAlone ? usage.unreferenced : { digests: [], size: 0 };
+  for (const digest of digests) stores.content.delete(digest);
   return {
-    removed: chosen,
+    removed,
     unreferenced: { count: digests.length, size },
-    reclaimed: chosen.reduce((total, record) => total + record.size, size),
+    reclaimed: removed.reduce((total, record) => total + record.size, size),
   };
+}
+
+/** Removes a directory that is kept beside the layers. @returns false when somebody uses it */
+async function removeKept(kept: KeptDirectory | undefined, isAlone: boolean, signal: AbortSignal): Promise<boolean> {
+  if (kept === undefined) return true;
+  if (!isAlone) return kept.removeUnused(signal);
+  for (const path of kept.paths) rmSync(path, { recursive: true, force: true });
+  return true;
 }
 
 /** Writes down what goes, and forgets the results that need it: rows go before files, so none points at what is not there. */

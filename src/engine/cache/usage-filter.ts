@@ -19,8 +19,7 @@ const FIELDS: Readonly<Record<string, (record: UsageRecord) => string | undefine
   immutable: record => (record.mutable ? undefined : ''),
   shared: record => (record.shared ? '' : undefined),
   private: record => (record.shared ? undefined : ''),
-  // Nothing else runs while records are looked at with the store locked, and nobody can tell otherwise.
-  inuse: () => undefined,
+  inuse: record => (record.inUse === true ? '' : undefined),
 };
 
 /**
@@ -54,7 +53,7 @@ function parseCondition(condition: string, text: string): UsageFilter {
     return record => expression.test(read(record) ?? '');
   }
   // `mutable=true` and `shared==false`: presence is all that such fields have.
-  if (read === FIELDS['inuse'] || /^(mutable|immutable|shared|private)$/.test(field)) {
+  if (/^(mutable|immutable|shared|private|inuse)$/.test(field)) {
     const wanted = (value !== 'false') === (operator === '==');
     return record => (read(record) !== undefined) === wanted;
   }

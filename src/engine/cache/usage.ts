@@ -18,6 +18,8 @@ export interface UsageRecord {
   readonly mutable: boolean;
   /** Whether a named image consists of it. */
   readonly shared: boolean;
+  /** Whether a build that runs may need it; absent where nobody can tell. */
+  readonly inUse?: boolean;
   /** The records that this one stands on: it is of no use without them. */
   readonly parents: readonly string[];
 }

@@ -44,6 +44,8 @@ export interface Job<R> extends AsyncDisposable {
 
 export interface Solver<R> {
   openJob(options: JobOptions<R>): Job<R>;
+  /** The results of all steps of the builds that run. */
+  results(): R[];
 }
 
 /** A solver without builds. Its builds share what runs at the same time. */
@@ -163,6 +165,15 @@ export function createSolver<R>(options: SolverOptions<R>): Solver<R> {
           }
         },
       };
+    },
+    results() {
+      const vertices = [...active.values()].flat();
+      return vertices.flatMap(vertex =>
+        vertex.edges.flatMap((edge, output) => {
+          const result = edge && edgeOf(vertex, output).result;
+          return result === undefined ? [] : [result.value];
+        }),
+      );
     },
   };
 }

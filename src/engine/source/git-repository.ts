@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type FileLock, lockFile } from '../../host/system/lock.ts';
+import { type FileLock, lockFile, tryLockFile } from '../../host/system/lock.ts';
 import type { GitCli } from './git-cli.ts';
 import { type GitIdentifier, type GitMetadata, isObjectId } from './git-key.ts';
 import { redactUrl, SourceError } from './source-key.ts';
@@ -36,6 +36,13 @@ export async function fetchGit(
     lock[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Removes a bare repository unless a source uses it. @returns whether it is gone */
+export function removeGitRepository(dir: string): boolean {
+  using free = tryLockFile(`${dir}.lock`, 'exclusive');
+  if (free !== undefined) rmSync(dir, { recursive: true, force: true });
+  return free !== undefined;
 }
 
 async function fetchLocked(

@@ -2,7 +2,6 @@ import { createInterface } from 'node:readline/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pruneCache } from '../../engine/cache/prune.ts';
 import type { PrunePolicy } from '../../engine/cache/prune-policy.ts';
-import type { FileLock } from '../../host/system/lock.ts';
 import { ownStore } from '../../store/lock.ts';
 import { UsageError } from './errors.ts';
 import { interruptSignal } from './interrupt.ts';
@@ -96,7 +95,7 @@ async function confirm(all: boolean, { stdin, stderr }: Terminal): Promise<boole
 }
 
 /** The lock of the store, alone; says what it waits for when that takes a while. */
-async function waitForStore(root: string, { stderr }: Terminal, signal: AbortSignal): Promise<FileLock> {
+async function waitForStore(root: string, { stderr }: Terminal, signal: AbortSignal): Promise<Disposable> {
   const done = new AbortController();
   const note = delay(PATIENCE, undefined, { signal: done.signal }).then(
     () => stderr.write('Waiting for running builds to end…\n'),

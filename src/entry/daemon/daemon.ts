@@ -14,7 +14,7 @@ import { Health } from '../../wire/proto/gen/grpc/health_pb.ts';
 import { TraceService } from '../../wire/proto/gen/otel/trace_service_pb.ts';
 import { createSessionTokens } from '../../wire/session/auth/session-auth.ts';
 import { createSessionManager } from '../../wire/session/session-manager.ts';
-import { openEngine } from '../builder/engine.ts';
+import { type Engine, openEngine } from '../builder/engine.ts';
 import { openBuildHistory } from './build-history.ts';
 import { createBuildTable } from './build-table.ts';
 import { daemonContentRoutes } from './content-service.ts';
@@ -50,7 +50,7 @@ export async function startDaemon(
   await using stack = new AsyncDisposableStack();
   let gate: StoreGate | undefined;
   const { worker: workerConfig } = config;
-  const engine = stack.use(
+  const engine: Engine = stack.use(
     await openEngine(
       {
         ...(config.root === undefined ? {} : { root: config.root }),
@@ -62,7 +62,7 @@ export async function startDaemon(
           ...(workerConfig.noProcessSandbox ? { processSandbox: false } : {}),
         },
         lockStore: async (root, recover, inner) => {
-          gate = await openStoreGate(root, recover, inner);
+          gate = await openStoreGate(root, recover, () => engine.layers.hold(), inner);
           return gate;
         },
       },

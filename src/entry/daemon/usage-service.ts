@@ -50,16 +50,25 @@ export async function* prune(
 
 /** All that the cache keeps. */
 export function collectDaemonUsage({ engine }: DaemonServices, signal: AbortSignal): Promise<CollectedUsage> {
-  return collectUsage(cacheStores(engine), signal);
+  return collectUsage(cacheStores(engine), signal, usedLayers(engine));
 }
 
-/** Removes what a policy gives up, while no build runs. */
+/** Removes what a policy gives up and no build uses. */
 export function pruneDaemonCache(
   { engine, gate }: DaemonServices,
   policy: PrunePolicy,
   signal: AbortSignal,
 ): Promise<PruneReport> {
-  return gate.alone(() => pruneCache(cacheStores(engine), policy, signal), signal);
+  return gate.prune(isAlone => {
+    const beside = isAlone ? {} : { inUse: () => usedLayers(engine) };
+    return pruneCache(cacheStores(engine), policy, signal, beside);
+  }, signal);
+}
+
+/** Whether a build that runs may now need a layer: one that it came upon, or that a result of one of its steps stands on. */
+function usedLayers({ layers, solver }: Engine): (layer: string) => boolean {
+  const results = new Set(solver.results().flatMap(ref => (ref.kind === 'snapshot' ? ref.layers : [])));
+  return layer => results.has(layer) || layers.isHeld(layer);
 }
 
 /** The stores of an engine as usage and pruning take them. */
@@ -87,6 +96,7 @@ function usageMessage(record: UsageRecord, whole: boolean): UsageMessage {
   return {
     ID: record.id,
     Mutable: record.mutable,
+    InUse: record.inUse ?? false,
     Size: BigInt(record.size),
     Parents: [...record.parents],
     CreatedAt: timestampMessage(BigInt(Math.round(record.createdAt)) * 1_000_000n),

@@ -11,6 +11,7 @@ import type { ContentChecksums } from './checksum.ts';
 import { type SnapshotContents, snapshotContents } from './checksum-snapshots.ts';
 import { type LayerBlob, type LayerBlobOptions, layerBlobs } from './layer-blobs.ts';
 import { layerDirectories, type TemporaryLayer } from './layer-directories.ts';
+import { layerHolds } from './layer-holds.ts';
 import { type ActiveLayer, activateLayer, type LayerView, type MountableLayer, viewLayers } from './layer-mounts.ts';
 import { type LayerID, type LayerRecord, layerRecords } from './layer-records.ts';
 import { LayerMissingError, type LazyLayer, layerUnpackQueue, type UnpackObserver } from './unpack-layers.ts';
@@ -77,8 +78,12 @@ export interface LayerStore extends AsyncDisposable {
   usage(signal: AbortSignal): Promise<(LayerRecord & { readonly size: number })[]>;
   /** The digests of blobs that layers came as or were made into. */
   blobs(): Set<Digest>;
-  /** Removes layers. Only for who holds the store's lock alone. */
+  /** Removes layers that nobody holds. Only for who holds the store's lock alone. */
   remove(ids: Iterable<LayerID>): Promise<void>;
+  /** Holds every layer that is made, asked for or used from now on, by whomever, until it is disposed. */
+  hold(): Disposable;
+  /** Whether somebody holds a layer: a build that runs may need it. */
+  isHeld(id: LayerID): boolean;
   /** Removes what crashed processes left. Only when no other process uses the store (see `shareStore`). */
   sweep(): void;
 }
@@ -107,6 +112,7 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
   const queue = layerUnpackQueue({ directories, records, content, pool, unprivileged, locks, fetchOf });
   const toBlob = layerBlobs({ directories, records, content, pool, queue });
   const used = new Set<LayerID>();
+  const holds = layerHolds();
   let checksums: SnapshotContents | undefined;
 
   const milliseconds = (): number => Number(now() / 1_000_000n);
@@ -123,14 +129,20 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
     id = randomBytes(16).toString('hex'),
   ): LayerID => {
     temporary.publish(id);
+    holds.note([id]);
     // Another build may have made the same.
     if (records.get(id) !== undefined) return id;
     records.add({ id, isUnpacked: true, createdAt: now(), lastUsedAt: milliseconds(), ...about });
     return id;
   };
 
-  const unlazy = async (ids: readonly LayerID[], signal: AbortSignal, observe?: UnpackObserver): Promise<void> => {
+  const use = (ids: readonly LayerID[]): void => {
     for (const id of ids) used.add(id);
+    holds.note(ids);
+  };
+
+  const unlazy = async (ids: readonly LayerID[], signal: AbortSignal, observe?: UnpackObserver): Promise<void> => {
+    use(ids);
     await queue.unpack(ids, signal, observe);
   };
 
@@ -161,6 +173,7 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
     const adapted = createHash('sha256')
       .update(`${original} on ${below.join(' ')}`)
       .digest('hex');
+    holds.note([original, adapted]);
     if (records.get(adapted) !== undefined) return adapted;
     await unlazy([...new Set([...parents, ...below, original])], signal);
     await using temporary = directories.temporary();
@@ -183,7 +196,7 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
   const store: LayerStore = {
     unlazy,
     toBlob(id, blobOptions, signal) {
-      used.add(id);
+      use([id]);
       return toBlob(id, blobOptions, signal);
     },
     async prepare(ids, signal) {
@@ -209,6 +222,7 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
       return hides ? store.stack([whole], [], signal) : [whole];
     },
     async stack(ids, below, signal) {
+      holds.note(ids);
       const all = [...below];
       for (const id of ids) all.push(await adapt(id, all, signal));
       return all.slice(below.length);
@@ -223,7 +237,7 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
       const { descriptor, diffId } = layer;
       store.offer(layer);
       const id = lazyID(diffId, parents);
-      used.add(id);
+      use([id]);
       const known = records.get(id);
       if (known !== undefined && (known.isUnpacked || known.origin?.digest === descriptor.digest)) return id;
       // The same tar, compressed otherwise: the newer offer is the one that can be fetched.
@@ -245,20 +259,27 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
       return id;
     },
     async fetch(id, signal) {
+      holds.note([id]);
       const { origin } = require([id])[0] ?? {};
       if (origin !== undefined) await queue.fetch(origin, signal);
     },
     isReachable(id) {
+      holds.note([id]);
       const layer = records.get(id);
       if (layer === undefined || layer.isUnpacked) return layer !== undefined;
       const { origin } = layer;
       return origin !== undefined && (content.has(origin.digest, origin.size) || fetchOf(origin.digest) !== undefined);
     },
-    has: id => records.get(id) !== undefined,
+    has(id) {
+      holds.note([id]);
+      return records.get(id) !== undefined;
+    },
     get: id => records.get(id),
     list: () => records.list(),
     path: id => directories.path(id),
     async usage(signal) {
+      // A daemon lives long: what it used must not look older than it is.
+      flush();
       const found: (LayerRecord & { readonly size: number })[] = [];
       for (const layer of records.list()) {
         let size = layer.isUnpacked ? layer.size : 0;
@@ -283,6 +304,8 @@ export function openLayerStore(options: LayerStoreOptions): LayerStore {
       }
       await Promise.all(gone.map(id => directories.remove(id)));
     },
+    hold: holds.hold,
+    isHeld: holds.isHeld,
     sweep() {
       directories.sweep();
       content.sweep();
