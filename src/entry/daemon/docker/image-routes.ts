@@ -52,16 +52,16 @@ async function list(engine: Engine, call: ApiCall): Promise<void> {
   const references = filters.get('reference') ?? [];
   const [dangling] = filters.get('dangling') ?? [];
   const labels = filters.get('label') ?? [];
-  const isWanted = (tag: string): boolean => references.some(pattern => isCalled(tag, pattern));
+  const isWanted = (name: string): boolean => references.some(pattern => isCalled(name, pattern));
+  const onlyWanted = (image: NamedImage): NamedImage =>
+    references.length === 0
+      ? image
+      : { ...image, tags: image.tags.filter(isWanted), digests: image.digests.filter(isWanted) };
   const images = storedImages(engine).filter(({ tags }) => {
     if (dangling !== undefined && (tags.length === 0) !== isTrue(dangling)) return false;
     return references.length === 0 || tags.some(isWanted);
   });
-  const summaries = await Promise.all(
-    images.map(image =>
-      summaryOf(engine, references.length === 0 ? image : { ...image, tags: image.tags.filter(isWanted) }, call.signal),
-    ),
-  );
+  const summaries = await Promise.all(images.map(image => summaryOf(engine, onlyWanted(image), call.signal)));
   const chosen = summaries.filter(({ Labels: own }) => labels.every(label => hasLabel(own, label)));
   sendJson(
     call,
@@ -73,14 +73,15 @@ function isTrue(text: string): boolean {
   return text === 'true' || text === '1';
 }
 
-function isCalled(tag: string, pattern: string): boolean {
-  const repository = tag.slice(0, tag.lastIndexOf(':'));
+/** Whether a pattern means a name with a tag or a digest. */
+function isCalled(name: string, pattern: string): boolean {
+  const repository = name.replace(/@.*|:[^:/]*$/, '');
   const expression = pattern
     .split('*')
     .map(part => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'))
     .join('[^/]*');
   const regular = new RegExp(`^${expression}$`);
-  return regular.test(tag) || regular.test(repository);
+  return regular.test(name) || regular.test(repository);
 }
 
 function hasLabel(labels: unknown, wanted: string): boolean {
