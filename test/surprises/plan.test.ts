@@ -35,6 +35,9 @@ test('a plan says what hits, what runs and why, and runs nothing', async () => {
   const changed = await planned(it);
   assert.deepEqual(outcomes(changed), ['run', 'run', 'hit', 'maybe', 'maybe']);
   assert.match(changed[0]?.causes[0]?.says ?? '', /^a\.txt content /);
+  const again = await planned(it);
+  assert.deepEqual(outcomes(again), outcomes(changed), 'a plan leaves nothing behind that the next one goes by');
+  assert.deepEqual(again[0]?.causes, changed[0]?.causes);
   const { stdout } = await outcrop(['history', 'ls', '--json'], { root: it.root });
   assert.equal(stdout.toString().trim().split('\n').length, 1, 'a plan is no build');
   assert.equal((await it.build()).ran.length, 4);

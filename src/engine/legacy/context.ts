@@ -22,14 +22,19 @@ export interface LegacyContext {
  * Opens a directory as a build context; what `.dockerignore` names is left out. The directory is read where it lies and
  * stays, for this build, as it was when it was first looked at.
  * @param dockerfile The Dockerfile's path in the context, which is sent even if it is ignored.
+ * @param hidden Names at the top that are not there.
  * @throws LegacyBuildError, a refusal
  */
-export function openLegacyContext(directory: string, dockerfile?: string): LegacyContext {
+export function openLegacyContext(
+  directory: string,
+  dockerfile?: string,
+  hidden: readonly string[] = [],
+): LegacyContext {
   const whole = sentTree(directory);
   const ignored = readIgnored(directory);
   let tree: typeof whole;
   try {
-    tree = filteredTree(whole, { excludePatterns: ignored });
+    tree = filteredTree(whole, { excludePatterns: [...ignored, ...hidden] });
   } catch (cause) {
     throw new LegacyBuildError(`Error checking context: ${messageOf(cause)}`, { isRefusal: true, cause });
   }

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { parseContainerConfig } from './container-config.ts';
 import { openLegacyContext } from './context.ts';
-import { predictHits, predictSteps } from './predict.ts';
+import { contextHash, type PredictedStep, predictOutcomes, predictSteps } from './predict.ts';
 import { readLegacyFile } from './read-file.ts';
 
 interface RecordedBuild {
@@ -61,7 +61,7 @@ function predict(
       target: undefined,
       buildArgs: values('--build-arg'),
       labels: values('--label'),
-      context: contextOf(build),
+      filesHash: contextHash(contextOf(build)),
       base: async name => ({
         id: name,
         config: parseContainerConfig({ ...base, ...(name === 'lgonb' ? onBuild : {}) }),
@@ -74,22 +74,22 @@ function predict(
 const count = scenarios.reduce((sum, { builds }) => sum + builds.length, 0);
 test(`what ${count} recorded builds of ${scenarios.length} scenarios took from the cache is foretold`, async () => {
   for (const { name, builds } of scenarios) {
-    const known = new Set<string>();
+    const built: PredictedStep[] = [];
     for (const build of builds) {
       const { dockerfile } = build;
       if (dockerfile === undefined) continue;
-      const steps = await predict({ ...build, dockerfile });
-      const hits = predictHits(steps, known);
+      const { steps } = await predict({ ...build, dockerfile });
+      const outcomes = predictOutcomes(steps, built);
       // The trigger's lines count to the FROM in the vectors.
       const shown = steps.flatMap(({ lines, text }, index) => {
         const isTrigger = index > 0 && lines === steps[0]?.lines && steps[index]?.key !== undefined;
-        return isTrigger ? [] : [{ text, hit: hits[index] }];
+        return isTrigger ? [] : [{ text, hit: outcomes[index] === 'hit' }];
       });
       // A build that failed does not show, and did not build, the rest.
       const expected = build.steps.map(({ instruction, usedCache }) => ({ text: instruction, hit: usedCache }));
       assert.deepEqual(shown.slice(0, expected.length), expected, `${name}, ${build.label}`);
       const done = build.exitCode === 0 ? steps : steps.slice(0, expected.length - 1);
-      for (const { key } of done) if (key !== undefined) known.add(key.digest);
+      built.push(...done);
     }
   }
 });
@@ -98,13 +98,21 @@ test('a step of two stages is found the second time; what comes from a stage is 
   const text = (second: string) =>
     `FROM b AS one\nRUN same\nFROM b AS two\nRUN same\nRUN ${second}\nFROM scratch\nCOPY --from=two /x /y\nCOPY --from=b /x /z\nADD http://h/u /u\n`;
   const build = { files: {}, modes: {}, args: [] };
-  const first = await predict({ ...build, dockerfile: text('x') });
-  assert.deepEqual(predictHits(first, new Set()), [false, false, false, true, false, false, false, false, false]);
+  const { steps: first } = await predict({ ...build, dockerfile: text('x') });
+  const outcomes = predictOutcomes(first, []);
+  assert.deepEqual(outcomes, [undefined, 'run', undefined, 'hit', 'run', undefined, 'run', 'run', 'run']);
   assert.deepEqual(
     first.slice(-3).map(({ standsFor }) => standsFor),
     ['stage files', 'image files', 'download'],
   );
-  const known = new Set(first.flatMap(({ key }) => (key === undefined ? [] : [key.digest])));
-  const second = predictHits(await predict({ ...build, dockerfile: text('y') }), known);
-  assert.deepEqual(second, [false, true, false, true, false, false, false, false, false]);
+  const { steps: second } = await predict({ ...build, dockerfile: text('y') });
+  assert.deepEqual(predictOutcomes(second, first).slice(4), ['run', undefined, 'maybe', 'maybe', 'maybe']);
+});
+
+test('a step that the builder refuses ends it', async () => {
+  const dockerfile = 'FROM b\nRUN one\nRUN --mount=type=cache,target=/c two\nRUN three\n';
+  const { steps, failure } = await predict({ files: {}, modes: {}, args: [], dockerfile });
+  assert.equal(steps.length, 2);
+  assert.match(failure?.message ?? '', /^the --mount option requires BuildKit/);
+  assert.equal(failure?.lines?.start, 3);
 });

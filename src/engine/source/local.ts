@@ -36,8 +36,22 @@ const WITHOUT_CTIME: ReadonlySet<number> = new Set([
   0x4d44, 0x2011bab0, 0x517b, 0xff534d42, 0xfe534d42, 0x01021997, 0x65735546,
 ]);
 
+/** How directories are looked at. */
+export interface LocalContextsOptions {
+  /**
+   * Files are hashed one by one, so that each can be named afterwards: for what is explained and not kept in the history. Only
+   * a build that is kept may leave digests of whole directories behind, whose files nobody names again.
+   */
+  readonly namesFiles?: boolean;
+  /** Names at the top of each directory that are not there. */
+  readonly hidden?: readonly string[];
+}
+
 /** Opens the local directories for a build. @param state where digests are kept */
-export function openLocalContexts(state: string): LocalContexts {
+export function openLocalContexts(
+  state: string,
+  { namesFiles = false, hidden = [] }: LocalContextsOptions = {},
+): LocalContexts {
   interface Context {
     readonly tree: FrozenTree;
     readonly records: ContextRecords;
@@ -64,7 +78,7 @@ export function openLocalContexts(state: string): LocalContexts {
 
   function openView({ tree, records, file }: Context, filter: TransferFilter, key: string): ContentChecksums {
     const path = file && `${file}-${hexOf(digestOf(key)).slice(0, 32)}`;
-    const directories = path === undefined ? undefined : openListingCache({ tree, records, path });
+    const directories = path === undefined || namesFiles ? undefined : openListingCache({ tree, records, path });
     if (directories !== undefined) caches.push(directories);
     return contentChecksums(filteredTree(tree, filter), {
       view: 'transfer',
@@ -74,7 +88,9 @@ export function openLocalContexts(state: string): LocalContexts {
   }
 
   return {
-    open: (directory, filter) => {
+    open: (directory, asked) => {
+      const filter =
+        hidden.length === 0 ? asked : { ...asked, excludePatterns: [...(asked.excludePatterns ?? []), ...hidden] };
       const path = realpathSync(directory);
       const context = contexts.get(path) ?? openContext(path);
       contexts.set(path, context);

@@ -41,6 +41,7 @@ export async function runEmbeddedPlan(
     const session = stack.use(
       openEmbeddedSession(engine, request, frontend, {
         emit: told,
+        contexts: { namesFiles: true },
         onLoad: graph => void graphs.push(graph),
         onImage: () => undefined,
         onFile(path, data) {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { openColdMounts } from '../../engine/ops/exec/cold-mounts.ts';
-import { localOp, openLocalContexts } from '../../engine/source/local.ts';
+import { type LocalContextsOptions, localOp, openLocalContexts } from '../../engine/source/local.ts';
 import { directoryLayouts } from '../../engine/source/oci-layout.ts';
 import { sourceProgress } from '../../engine/source/source-progress.ts';
 import type { EventSink } from '../../engine/status/event.ts';
@@ -17,6 +17,8 @@ import { sshAgents } from './ssh-agents.ts';
 interface SessionObserver extends Pick<EmbeddedHostOptions, 'onImage' | 'onFile'> {
   readonly emit: EventSink;
   readonly onLoad: Parameters<typeof openBuildScope>[1]['onLoad'];
+  /** How directories of the client are looked at. */
+  readonly contexts?: LocalContextsOptions;
 }
 
 /** A build of this process's own client: its directories, secrets and agents, and the host that its frontend asks. */
@@ -29,14 +31,14 @@ export function openEmbeddedSession(
   engine: Engine,
   request: BuildRequest,
   frontend: FrontendRequest,
-  { emit, onLoad, onImage, onFile }: SessionObserver,
+  { emit, onLoad, onImage, onFile, contexts: look }: SessionObserver,
 ): EmbeddedSession {
   const { now } = engine;
   const stack = new AsyncDisposableStack();
   const mounting = request.coldMounts
     ? { ...engine, cacheMounts: stack.use(openColdMounts(join(engine.root, 'cold-mounts'))) }
     : engine;
-  const contexts = stack.use(openLocalContexts(engine.checksumState));
+  const contexts = stack.use(openLocalContexts(engine.checksumState, look));
   const session = newID();
   const scope = stack.use(
     openBuildScope(mounting, {

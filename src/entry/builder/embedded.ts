@@ -6,6 +6,7 @@ import { runEmbeddedCall } from './embedded-call.ts';
 import { type Engine, type EngineOptions, openEngine } from './engine.ts';
 import { recordBuild } from './record-build.ts';
 import type { BuildRequest, BuildResult } from './request.ts';
+import type { SupposeOptions } from './supposed-build.ts';
 
 export interface EmbeddedBuilder extends Builder {
   /** Looks up what a build needs and runs nothing. See `runEmbeddedPlan` for what it returns and throws. */
@@ -14,6 +15,8 @@ export interface EmbeddedBuilder extends Builder {
     emit: EventSink,
     signal: AbortSignal,
   ): ReturnType<typeof import('./embedded-plan.ts').runEmbeddedPlan>;
+  /** Finds the keys of all steps of a build as if no cache had any, and runs nothing. See `runSupposedBuild`. */
+  suppose<T>(request: BuildRequest, options: SupposeOptions<T>, signal: AbortSignal): Promise<T>;
   /** Builds with empty and with filled cache mounts, and compares. See `runEmbeddedVerify`. */
   verify(
     request: BuildRequest,
@@ -47,6 +50,10 @@ export function openEmbeddedBuilder(options: EngineOptions = {}): EmbeddedBuilde
     async plan(request, emit, signal) {
       const { runEmbeddedPlan } = await import('./embedded-plan.ts');
       return runEmbeddedPlan(await open(signal), request, emit, signal);
+    },
+    async suppose(request, options, signal) {
+      const { runSupposedBuild } = await import('./supposed-build.ts');
+      return runSupposedBuild(await open(signal), request, options, signal);
     },
     async verify(request, observe, signal) {
       const { runEmbeddedVerify } = await import('./embedded-verify.ts');

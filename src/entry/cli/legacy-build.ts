@@ -94,9 +94,10 @@ function refuseFlags(flags: LegacyFlags): void {
   }
 }
 
-async function legacyRequest(
+/** What the legacy builder makes of a request. @throws UsageError for what it cannot do */
+export async function legacyRequest(
   wanted: BuildRequest,
-  flags: LegacyFlags,
+  flags: Pick<LegacyFlags, 'cacheFrom' | 'forceRm' | 'rm=false'>,
   stack: AsyncDisposableStack,
 ): Promise<LegacyBuildRequest> {
   const [platform, another] = wanted.platforms;

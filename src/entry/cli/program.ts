@@ -1,6 +1,7 @@
 import { Command, Help, type Option } from 'commander';
 import { addBuildCommand } from './build.ts';
 import { addCacheCommand } from './cache.ts';
+import { addCompareCommand } from './compare.ts';
 import { addCompletionCommand } from './completion.ts';
 import { addDuCommand } from './du.ts';
 import { addHistoryCommand } from './history.ts';
@@ -68,6 +69,7 @@ export function createProgram(): Command {
   addPlanCommand(program);
   addVerifyCommand(program);
   addWhyCommand(program);
+  addCompareCommand(program);
   addReportCommand(program);
   addHistoryCommand(program);
   addImagesCommand(program);
