@@ -37,7 +37,7 @@ function contextOf(overrides: Partial<OpContext> = {}): OpContext {
     layers: NO_LAYERS,
     sources: { open: never },
     runtime: { run: never, prepare: never, [Symbol.asyncDispose]: async () => {} },
-    cacheMounts: { acquire: never },
+    cacheMounts: { acquire: never, giveUp: never },
     secrets: { get: never },
     ssh: { socket: never },
     solve: never,

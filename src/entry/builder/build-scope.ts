@@ -1,4 +1,5 @@
 import { checkEntitlements } from '../../engine/ops/entitlements.ts';
+import type { CacheMountStore } from '../../engine/ops/exec/cache-mount.ts';
 import type { OpContext, SecretProvider, SourceRequest, SshProvider } from '../../engine/ops/op-context.ts';
 import type { Ref } from '../../engine/ops/ref.ts';
 import { messageOf } from '../../engine/solver/errors.ts';
@@ -9,7 +10,7 @@ import type { SourcePolicy } from '../../engine/source/source-policy.ts';
 import { createSources, type Sources, type SourcesOptions } from '../../engine/source/sources.ts';
 import type { EventSink } from '../../engine/status/event.ts';
 import { type LoadedGraph, loadDefinition } from '../../plan/llb/load.ts';
-import type { Definition, ExecOp } from '../../wire/proto/gen/pb/ops_pb.ts';
+import { type Definition, type ExecOp, MountType } from '../../wire/proto/gen/pb/ops_pb.ts';
 import type { RegistryClient } from '../../wire/registry/client.ts';
 import { BuildError } from './builder.ts';
 import type { Engine } from './engine.ts';
@@ -43,6 +44,15 @@ export interface BuildScope extends AsyncDisposable {
    * @param policy what it takes for its sources
    */
   load(definition: Definition, policy?: SourcePolicy): LoadedGraph;
+  /**
+   * Solves a graph that was loaded here. The caches that its steps mount are emptied first where the steps ignore the cache:
+   * once for the graph, as BuildKit does, so that steps of one graph see what others of it left.
+   */
+  build(
+    graph: LoadedGraph,
+    signal: AbortSignal,
+    imports?: Parameters<Job<Ref>['build']>[2],
+  ): ReturnType<Job<Ref>['build']>;
 }
 
 /** Opens a build on an engine. */
@@ -82,14 +92,32 @@ export function openBuildScope(engine: Engine, options: BuildScopeOptions): Buil
     ssh,
     async solve(definition, signal) {
       const graph = load(definition, await options.judge?.(definition, signal));
-      return (await job.build(solverEdge(graph, context), signal)).result;
+      return (await build(graph, signal)).result;
     },
     emit,
     platform: engine.platform,
     entitlements,
     now: engine.now,
   };
-  return { job, sources, context, load, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  const emptied = new WeakMap<LoadedGraph, Promise<void>>();
+  const build: BuildScope['build'] = async (graph, signal, imports) => {
+    const emptying = emptied.get(graph) ?? giveUpCaches(graph, engine.cacheMounts, signal);
+    emptied.set(graph, emptying);
+    await emptying;
+    return job.build(solverEdge(graph, context), signal, imports);
+  };
+  return { job, sources, context, load, build, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+/** Empties the caches of steps that ignore the cache. Of several mounts of one id the last one says which caches are meant. */
+async function giveUpCaches({ vertices }: LoadedGraph, mounts: CacheMountStore, signal: AbortSignal): Promise<void> {
+  const caches = new Map<string, boolean>();
+  for (const { op, metadata } of vertices) {
+    if (metadata?.ignoreCache !== true || op.op.case !== 'exec') continue;
+    for (const { mountType, cacheOpt, dest, input } of op.op.value.mounts)
+      if (mountType === MountType.CACHE && cacheOpt !== undefined) caches.set(cacheOpt.ID || dest, input !== -1n);
+  }
+  for (const [id, isSeeded] of caches) await mounts.giveUp(id, isSeeded, signal);
 }
 
 /** Rewrites sources as a policy says while a graph is loaded. */

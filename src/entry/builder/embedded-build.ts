@@ -6,16 +6,15 @@ import { createExportProgress } from '../../engine/exporter/export-progress.ts';
 import { pathTarget } from '../../engine/exporter/export-target.ts';
 import { createExporter, type ExportContext, type Exporter } from '../../engine/exporter/exporter.ts';
 import type { BuildOutput, PlatformResult } from '../../engine/exporter/result.ts';
-import type { OpContext } from '../../engine/ops/op-context.ts';
 import { type Ref, scratch } from '../../engine/ops/ref.ts';
 import { contentsOf } from '../../engine/ops/ref-contents.ts';
 import type { CacheKey } from '../../engine/solver/key.ts';
-import type { Job } from '../../engine/solver/solver.ts';
 import type { EventSink, PlanEvent } from '../../engine/status/event.ts';
 import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
 import type { LoadedGraph } from '../../plan/llb/load.ts';
 import { buildError, type ErrorPlaces } from './build-error.ts';
 import { type ProvenanceRecorder, recordProvenance } from './build-provenance.ts';
+import type { BuildScope } from './build-scope.ts';
 import { cacheDeps } from './cache-deps.ts';
 import { shown } from './embedded-host.ts';
 import { openEmbeddedSession } from './embedded-session.ts';
@@ -23,7 +22,6 @@ import type { Engine } from './engine.ts';
 import { BuildRequestError, frontendRequest } from './frontend-options.ts';
 import { checkNoCacheStages } from './no-cache-stages.ts';
 import type { BuildRequest, BuildResult } from './request.ts';
-import { solverEdge } from './solver-graph.ts';
 import { tellImports } from './tell-imports.ts';
 import { newerFrontendEvent, warningEvent } from './warning-event.ts';
 
@@ -74,7 +72,7 @@ async function attemptBuild(
         exportContext(engine),
       ),
     );
-    const { host, job, context, load } = stack.use(
+    const { host, build, load } = stack.use(
       openEmbeddedSession(engine, request, frontend, {
         emit: placed,
         onLoad: graph => void places.graphs.push(graph),
@@ -113,7 +111,7 @@ async function attemptBuild(
     for (const platform of plan.platforms) {
       if (platform.definition.def.length > 0) graphs.set(platform, load(platform.definition));
     }
-    const output = await solvePlan(plan, graphs, { job, context, recorder, caches }, signal);
+    const output = await solvePlan(plan, graphs, { build, recorder, caches }, signal);
     const response: Record<string, string> = {};
     for (const exporter of exporters)
       Object.assign(response, await runExport(exporter, output, engine, placed, signal));
@@ -143,8 +141,7 @@ function notePositions(plan: DockerfilePlan, positions: Map<string, number>): vo
 }
 
 interface Solving {
-  readonly job: Job<Ref>;
-  readonly context: OpContext;
+  readonly build: BuildScope['build'];
   readonly recorder: ProvenanceRecorder;
   readonly caches: BuildCaches;
 }
@@ -153,13 +150,13 @@ interface Solving {
 async function solvePlan(
   plan: DockerfilePlan,
   graphs: ReadonlyMap<PlatformPlan, LoadedGraph>,
-  { job, context, recorder, caches: { imports, exports } }: Solving,
+  { build, recorder, caches: { imports, exports } }: Solving,
   signal: AbortSignal,
 ): Promise<BuildOutput & { readonly keys: readonly CacheKey<Ref>[] }> {
   const keys: CacheKey<Ref>[] = [];
   const solve = async (platform: PlatformPlan): Promise<PlatformResult> => {
     const graph = graphs.get(platform);
-    const solved = graph && (await job.build(solverEdge(graph, context), signal, imports));
+    const solved = graph && (await build(graph, signal, imports));
     const ref = solved?.result ?? scratch;
     keys.push(...(solved?.keys ?? []));
     const { baseImageConfig: baseConfig } = platform;

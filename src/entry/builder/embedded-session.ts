@@ -22,7 +22,7 @@ interface SessionObserver extends Pick<EmbeddedHostOptions, 'onImage' | 'onFile'
 }
 
 /** A build of this process's own client: its directories, secrets and agents, and the host that its frontend asks. */
-export interface EmbeddedSession extends AsyncDisposable, Pick<BuildScope, 'job' | 'context' | 'load'> {
+export interface EmbeddedSession extends AsyncDisposable, Pick<BuildScope, 'job' | 'context' | 'load' | 'build'> {
   readonly host: FrontendHost;
 }
 
@@ -57,7 +57,7 @@ export function openEmbeddedSession(
         ),
     }),
   );
-  const { job, context, sources, load } = scope;
+  const { job, context, sources, load, build } = scope;
   const host = embeddedHost({
     sessionID: session,
     platforms: [engine.platform],
@@ -70,5 +70,5 @@ export function openEmbeddedSession(
     onImage,
     onFile,
   });
-  return { host, job, context, load, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  return { host, job, context, load, build, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }

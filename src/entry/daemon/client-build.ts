@@ -19,7 +19,6 @@ import { type BuildScope, openBuildScope } from '../builder/build-scope.ts';
 import { cacheDeps } from '../builder/cache-deps.ts';
 import { newID } from '../builder/embedded-host.ts';
 import type { Engine } from '../builder/engine.ts';
-import { solverEdge } from '../builder/solver-graph.ts';
 import { requireLlbCapabilities } from './capabilities.ts';
 import type { DaemonServices } from './daemon-services.ts';
 import { GraphError } from './error-status.ts';
@@ -187,7 +186,7 @@ export function openClientBuild(
       call,
       async solve(signal) {
         try {
-          return await scope.job.build(solverEdge(graph, scope.context), signal, caches);
+          return await scope.build(graph, signal, caches);
         } catch (error) {
           if (signal.aborted) throw error;
           throw new GraphError(graph, error);

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempDisposableSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { digestOf } from '../../../wire/oci/digest.ts';
 import { type CacheSharing, openCacheMounts } from './cache-mount.ts';
 
 const signal = new AbortController().signal;
@@ -70,6 +71,38 @@ test(
     assert.notEqual(first.path, second.path);
   }),
 );
+
+test('a cache that was given up is empty for who comes, and as it was for who uses it', async () => {
+  using place = mkdtempDisposableSync(join(tmpdir(), 'outcrop-cache-'));
+  const store = openCacheMounts(place.path);
+  const seed = { identity: digestOf('seed'), fill: async (to: string) => writeFileSync(join(to, 'seeded'), '') };
+  const used = await store.acquire({ id: 'id', sharing: 'locked' }, signal);
+  writeFileSync(join(used.path, 'kept'), '');
+  for (const request of [{ id: 'id', sharing: 'locked', seed } as const, { id: 'id2', sharing: 'shared' } as const]) {
+    using mount = await store.acquire(request, signal);
+    writeFileSync(join(mount.path, 'kept'), '');
+  }
+  const seen = async (request: Parameters<typeof store.acquire>[0]) => {
+    using mount = await store.acquire(request, signal);
+    return readdirSync(mount.path);
+  };
+  await store.giveUp('id', false, signal);
+  assert.deepEqual(readdirSync(used.path), ['kept']);
+  assert.deepEqual(await seen({ id: 'id', sharing: 'locked' }), []);
+  used[Symbol.dispose]();
+  {
+    using now = await store.acquire({ id: 'id', sharing: 'shared' }, signal);
+    assert.equal(existsSync(used.path), false);
+    writeFileSync(join(now.path, 'new'), '');
+  }
+  assert.deepEqual(await seen({ id: 'id', sharing: 'shared' }), ['new']);
+  assert.deepEqual(await seen({ id: 'id', sharing: 'locked', seed }), ['kept', 'seeded']);
+  await store.giveUp('id', true, signal);
+  assert.deepEqual(await seen({ id: 'id', sharing: 'locked', seed }), ['seeded']);
+  assert.deepEqual(await seen({ id: 'id', sharing: 'shared' }), ['new']);
+  assert.deepEqual(await seen({ id: 'id2', sharing: 'shared' }), ['kept']);
+  await store.giveUp('nobody', false, signal);
+});
 
 test('a seed that fails leaves no cache', async () => {
   using place = mkdtempDisposableSync(join(tmpdir(), 'outcrop-cache-'));

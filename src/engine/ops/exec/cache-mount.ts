@@ -1,7 +1,16 @@
 /** Directories that steps share from build to build: `--mount=type=cache`. */
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type FileLock, lockFile, tryLockFile } from '../../../host/system/lock.ts';
 import { digestOf, hexOf } from '../../../wire/oci/digest.ts';
@@ -35,14 +44,28 @@ export interface CacheMount extends Disposable {
   readonly path: string;
 }
 
+/** A cache that no step uses as long as this is held. */
+interface HeldCacheMount extends CacheMount {
+  readonly description: string;
+}
+
 export interface CacheMountStore {
   /** A directory for a cache, made if there is none; other processes on the same store keep to the same rules. */
   acquire(request: CacheRequest, signal: AbortSignal): Promise<CacheMount>;
+  /**
+   * Gives up what the caches of an id hold: steps that come later find them empty. Those that run keep what they see.
+   *
+   * @param isSeeded - whether those are meant that start with the files of an input, or the one that starts empty
+   */
+  giveUp(id: string, isSeeded: boolean, signal: AbortSignal): Promise<void>;
 }
 
 /** How often a locked cache is asked for again, in milliseconds. */
 const PATIENCE = 100;
 const INSTANCE = /^[0-9]+$/;
+/** In a directory that its cache has given up, but that somebody still uses. */
+const GIVEN_UP = 'given-up';
+const SEED = /^:sha256:[0-9a-f]{64}$/;
 
 /**
  * Opens the caches below a directory. A cache is a directory named by the hash of its id, with one numbered directory for each
@@ -59,6 +82,17 @@ export function openCacheMounts(root: string): CacheMountStore {
         await delay(PATIENCE, undefined, { signal });
       }
     },
+    async giveUp(id, isSeeded, signal) {
+      for (const cache of cachesNamed(root, id, isSeeded)) {
+        const place = join(root, hexOf(digestOf(cache)));
+        if (!existsSync(place)) continue;
+        using _choosing = await lockFile(join(place, 'lock'), 'exclusive', signal);
+        for (const number of instances(place)) {
+          writeFileSync(join(place, String(number), GIVEN_UP), '');
+          removeIfFree(place, number);
+        }
+      }
+    },
   };
 }
 
@@ -69,19 +103,15 @@ export function openCacheMounts(root: string): CacheMountStore {
 export async function removeCacheMount(directory: string, signal: AbortSignal): Promise<boolean> {
   const place = dirname(directory);
   using _choosing = await lockFile(join(place, 'lock'), 'exclusive', signal);
-  using free = tryLockFile(join(directory, 'lock'), 'exclusive');
-  if (free === undefined) return false;
-  const removed = join(place, `old-${randomUUID()}`);
-  renameSync(directory, removed);
-  rmSync(removed, { recursive: true, force: true });
-  return true;
+  return removeIfFree(place, Number(basename(directory)));
 }
 
 /**
- * Makes the first directory of a cache and fills it; it appears whole or not at all.
+ * Makes a directory of a cache that has no files yet, and fills it; it appears whole or not at all. Empty directories that
+ * nobody uses give way.
  *
  * @param cache - as listings name it
- * @returns the directory; undefined when the cache has one already, and nothing was changed.
+ * @returns the directory; undefined when the cache has files or is in use, and nothing was changed.
  */
 export async function fillCacheMount(
   root: string,
@@ -91,9 +121,29 @@ export async function fillCacheMount(
 ): Promise<string | undefined> {
   const place = placeOf(root, cache);
   using _choosing = await lockFile(join(place, 'lock'), 'exclusive', signal);
-  if (instances(place).length > 0) return undefined;
+  for (const number of instances(place)) {
+    using free = tryLockFile(lockPath(place, number), 'exclusive');
+    if (free === undefined || readdirSync(join(place, String(number), 'data')).length > 0) return undefined;
+    rmSync(join(place, String(number)), { recursive: true });
+  }
   await makeInstance(place, 0, { key: cache, description, fill }, signal);
   return join(place, '0');
+}
+
+/**
+ * What listings call the caches that steps name by an id. Those that start with the files of an input have names of their
+ * own on each machine.
+ *
+ * @param isSeeded - whether those are meant
+ */
+export function cachesNamed(root: string, id: string, isSeeded: boolean): string[] {
+  if (!isSeeded) return [id];
+  if (!existsSync(root)) return [];
+  return readdirSync(root).flatMap(hash => {
+    const path = join(root, hash, 'id');
+    const name = existsSync(path) ? readFileSync(path, 'utf8') : '';
+    return name.startsWith(`${id}:`) && SEED.test(name.slice(id.length)) ? [name] : [];
+  });
 }
 
 /**
@@ -106,18 +156,22 @@ export async function holdCacheMount(
   root: string,
   cache: string,
   signal: AbortSignal,
-): Promise<CacheMount | undefined> {
+): Promise<HeldCacheMount | undefined> {
   const place = join(root, hexOf(digestOf(cache)));
   for (;;) {
     if (!existsSync(place)) return undefined;
     let isBusy = false;
     {
       using _choosing = await lockFile(join(place, 'lock'), 'exclusive', signal);
-      for (const number of instances(place)) {
+      for (const number of instances(place).filter(one => !isGivenUp(place, one))) {
         const path = join(place, String(number), 'data');
         if (readdirSync(path).length === 0) continue;
         const lock = tryLockFile(lockPath(place, number), 'exclusive');
-        if (lock !== undefined) return { path, [Symbol.dispose]: () => lock[Symbol.dispose]() };
+        if (lock !== undefined) {
+          const about = join(place, String(number), 'about');
+          const description = existsSync(about) ? readFileSync(about, 'utf8') : `cached mount ${cache}`;
+          return { path, description, [Symbol.dispose]: () => lock[Symbol.dispose]() };
+        }
         isBusy = true;
       }
     }
@@ -144,15 +198,31 @@ async function attempt(place: string, request: CacheRequest, signal: AbortSignal
   // Left by a process that was killed: directories are made under this lock.
   for (const name of readdirSync(place))
     if (/^(new|old)-/.test(name)) rmSync(join(place, name), { recursive: true, force: true });
-  const numbers = instances(place);
+  const all = instances(place);
+  const numbers = all.filter(number => !isGivenUp(place, number));
+  const gone = all.filter(number => isGivenUp(place, number) && removeIfFree(place, number));
   const lock = sharing === 'shared' ? lockShared(place, numbers) : lockFree(place, numbers);
   if (lock) return mountOf(lock);
   if (sharing === 'locked' && numbers.length > 0) return undefined;
-  const number = (numbers.at(-1) ?? -1) + 1;
+  const number = (all.filter(one => !gone.includes(one)).at(-1) ?? -1) + 1;
   const { description, seed } = request;
   await makeInstance(place, number, { key: cacheNameOf(request), description, fill: seed?.fill }, signal);
   const made = tryLockFile(lockPath(place, number), sharing === 'shared' ? 'shared' : 'exclusive');
   return made && mountOf(made);
+}
+
+function isGivenUp(place: string, number: number): boolean {
+  return existsSync(join(place, String(number), GIVEN_UP));
+}
+
+/** Removes a directory unless somebody uses it. Only for who holds the cache's own lock. */
+function removeIfFree(place: string, number: number): boolean {
+  using free = tryLockFile(lockPath(place, number), 'exclusive');
+  if (free === undefined) return false;
+  const removed = join(place, `old-${randomUUID()}`);
+  renameSync(join(place, String(number)), removed);
+  rmSync(removed, { recursive: true, force: true });
+  return true;
 }
 
 function mountOf(lock: FileLock): CacheMount {

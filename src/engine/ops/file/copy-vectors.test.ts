@@ -147,7 +147,7 @@ function contextFor(store: TestingStore, directory: string, images: Record<strin
       },
     },
     runtime: { run: unused, prepare: unused, [Symbol.asyncDispose]: async () => {} },
-    cacheMounts: { acquire: unused },
+    cacheMounts: { acquire: unused, giveUp: unused },
     secrets: { get: unused },
     ssh: { socket: unused },
     solve: unused,
