@@ -268,7 +268,7 @@ function expand(source: string, variables: Variables, mode: Mode): ExpandedWord 
     try {
       return sequence(stop);
     } catch (error) {
-      if (error instanceof ExpansionError && at >= text.length) {
+      if ((error instanceof ExpansionError || error instanceof GlobError) && at >= text.length) {
         throw new ExpansionError(stop === '/' ? `syntax error: missing '/' in \${}` : "syntax error: missing '}'", {
           cause: error,
         });

@@ -4,7 +4,7 @@
 export type ExpressionNode =
   | { readonly kind: 'one'; readonly test: (char: string) => boolean }
   | { readonly kind: 'start' | 'end' | 'boundary' | 'noBoundary' }
-  | { readonly kind: 'sequence'; readonly nodes: readonly ExpressionNode[] }
+  | { readonly kind: 'sequence' | 'either'; readonly nodes: readonly ExpressionNode[] }
   | { readonly kind: 'many' | 'optional'; readonly node: ExpressionNode };
 
 type Assertion = 'start' | 'end' | 'boundary' | 'noBoundary';
@@ -29,6 +29,20 @@ function emit(node: ExpressionNode, program: Instruction[]): void {
     case 'sequence':
       for (const one of node.nodes) emit(one, program);
       return;
+    case 'either': {
+      const starts: number[] = [];
+      const ends: number[][] = [];
+      program.push({ kind: 'split', to: starts });
+      for (const one of node.nodes) {
+        starts.push(program.length);
+        emit(one, program);
+        const end: number[] = [];
+        ends.push(end);
+        program.push({ kind: 'split', to: end });
+      }
+      for (const end of ends) end.push(program.length);
+      return;
+    }
     case 'many':
     case 'optional': {
       const start = program.length;

@@ -58,11 +58,38 @@ export function hasPathWildcard(path: string): boolean {
   return false;
 }
 
+/**
+ * Checks the syntax of a pattern as matching it against `.` does in Go (package `path/filepath`, func Match): what stands
+ * after the first run of terms that does not match is not looked at.
+ *
+ * Throws PatternSyntaxError.
+ */
+export function checkPathPattern(pattern: string): void {
+  let name = Array.from('.', codePointOf);
+  for (let rest = pattern; rest !== ''; ) {
+    const [, stars = '', chunk = ''] = CHUNK.exec(rest) ?? [];
+    rest = rest.slice(stars.length + chunk.length);
+    if (chunk === '') return;
+    const terms = parse(chunk, pattern).flatMap(part => part.terms);
+    const starts = stars === '' ? [0] : Array.from({ length: name.length + 1 }, (_, at) => at);
+    const start = starts.find(at => {
+      const end = at + terms.length;
+      return end <= name.length && termsMatch(terms, name, at) && (end === name.length || rest !== '');
+    });
+    if (start === undefined) return;
+    name = name.slice(start + terms.length);
+  }
+}
+
+/** Stars, and what stands up to the next one that is in no class. */
+const CHUNK = /^(\**)((?:\\.|\[(?:\\.|[^\]\\])*(?:\]|\\?$)|[^*[])*)/su;
+
 function codePointOf(char: string): number {
   return char.codePointAt(0) ?? 0;
 }
 
-function parse(pattern: string): Chunk[] {
+/** The runs of terms of `pattern`, which may be a part of the `whole` that errors name. */
+function parse(pattern: string, whole = pattern): Chunk[] {
   const chars = Array.from(pattern);
   const chunks: Chunk[] = [];
   let terms: Term[] = [];
@@ -71,12 +98,12 @@ function parse(pattern: string): Chunk[] {
 
   const next = (): string => {
     const char = chars[at++];
-    if (char === undefined) throw new PatternSyntaxError(pattern);
+    if (char === undefined) throw new PatternSyntaxError(whole);
     return char;
   };
   const classMember = (): number => {
     const char = next();
-    if (char === '-' || char === ']') throw new PatternSyntaxError(pattern);
+    if (char === '-' || char === ']') throw new PatternSyntaxError(whole);
     return codePointOf(char === '\\' ? next() : char);
   };
   const charClass = (): CharClass => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { PatternSyntaxError } from './path-match.ts';
 import { compilePatterns, type MatchInfo } from './patterns.ts';
 
 const PATHS = ['a', 'a/b', 'a/b/c', 'a/bc', 'ab/c', 'b', 'b/a', '.git/HEAD', 'x/y/z.md', 'z.md'];
@@ -54,6 +55,38 @@ test('escapes and classes have the meaning of RE2', () => {
   ];
   for (const [pattern, path, expected] of cases) {
     assert.equal(compilePatterns([pattern]).matches(path), expected, `${pattern} on ${path}`);
+  }
+});
+
+test('bars and braces mean what they mean to RE2, since nothing escapes them', () => {
+  const cases: readonly (readonly [string, string, boolean])[] = [
+    ['a|*b', 'ax/y', true],
+    ['a|*b', 'x/yb', true],
+    ['a|*b', 'x/y', false],
+    ['a{2}?', 'aab', true],
+    ['a{2}?', 'ab', false],
+    ['a{2,}?', 'aaaaab', true],
+    ['[ab]{1,2}', 'ab', true],
+    ['[ab]{1,2}', 'aba', false],
+    ['*.{js,ts}', 'x.{js,ts}', true],
+    ['a{01}?', 'a{01}b', true],
+    ['a|b', 'a', false],
+  ];
+  for (const [pattern, path, expected] of cases) {
+    assert.equal(compilePatterns([pattern]).matches(path), expected, `${pattern} on ${path}`);
+  }
+  for (const pattern of ['*{2}', 'a{2}{3}?', 'a{1001}?', 'a{3,2}?', 'a|{2}?']) {
+    assert.throws(() => compilePatterns([pattern]).matches('a'), PatternSyntaxError, pattern);
+  }
+});
+
+test('the syntax is checked up to where `.` stops to match', () => {
+  for (const pattern of ['[', '*[', '?[', '.*[]']) {
+    assert.throws(() => compilePatterns([pattern]), PatternSyntaxError, pattern);
+  }
+  for (const pattern of ['a*[', '**/*[z']) {
+    const matcher = compilePatterns([pattern]);
+    assert.throws(() => matcher.matches('q'), PatternSyntaxError, pattern);
   }
 });
 

@@ -1,5 +1,5 @@
 import { cleanPath, trimGoSpace } from './go-path.ts';
-import { compilePathPattern, PatternSyntaxError } from './path-match.ts';
+import { checkPathPattern, PatternSyntaxError } from './path-match.ts';
 import { compileRe2 } from './re2.ts';
 
 /** What a directory got from the patterns, for the paths directly in it. */
@@ -39,7 +39,7 @@ interface Pattern {
  * Compiles include, exclude or ignore patterns (the matcher of github.com/moby/patternmatcher): a pattern also covers
  * everything below what it matches, `!` takes back, the last one that changes the state counts.
  *
- * Throws PatternSyntaxError for a text that Go's `path.Match` rejects and for a lone `!`.
+ * Throws PatternSyntaxError for a text that Go rejects when it matches it against `.`, and for a lone `!`.
  */
 export function compilePatterns(texts: readonly string[]): PatternMatcher {
   const patterns = texts.flatMap(text => compilePattern(text) ?? []);
@@ -99,7 +99,7 @@ function compilePattern(source: string): Pattern | undefined {
   const exception = text.startsWith('!');
   if (exception) text = text.slice(1);
   if (text === '') throw new PatternSyntaxError(source, 'illegal exclusion pattern: "!"');
-  compilePathPattern(text);
+  checkPathPattern(text);
   return { exception, text, test: compileTest(text) };
 }
 
@@ -122,9 +122,12 @@ function compileTest(text: string): (path: string) => boolean {
   };
 }
 
-/** The regular expression of a pattern, in RE2's syntax. */
+/**
+ * The regular expression of a pattern, in RE2's syntax. `|`, `{` and `}` are meant to be escaped too, but the matcher that we
+ * follow forgets them.
+ */
 function expressionOf(text: string): string {
-  const body = text.replace(/\*\*\/?$|\*\*\/?|[*?.+()|{}$]|\\./gsu, (token, at: number) => {
+  const body = text.replace(/\*\*\/?$|\*\*\/?|[*?.+()$]|\\./gsu, (token, at: number) => {
     if (token.startsWith('**')) return at + token.length === text.length ? '.*' : '(.*/)?';
     if (token === '*') return '[^/]*';
     if (token === '?') return '[^/]';

@@ -7,6 +7,10 @@ type Range = readonly [number, number];
 const MAX_CODE_POINT = 0x10ffff;
 /** Repetitions that the engine of the language may try one inside the other: its time grows with their power. */
 const MOST_REPEATS = 2;
+/** The most times of `{n,m}` in RE2. */
+const MOST_TIMES = 1000;
+/** What is longer is no repetition that could be allowed. */
+const MOST_BRACES = 30;
 const PLACES: ReadonlyMap<string, 'start' | 'end' | 'boundary' | 'noBoundary'> = new Map([
   ['^', 'start'],
   ['$', 'end'],
@@ -44,10 +48,9 @@ const CONTROL: ReadonlyMap<string, number> = new Map([
 ]);
 
 /**
- * Compiles the part of RE2's syntax that translated ignore patterns can hold (literals, `.`, `^`, `$`, groups, `*`, `?`,
- * classes, escapes; https://github.com/google/re2/wiki/Syntax). Braces are always escaped in them, so there is no `\x{…}` and
- * no `\p{…}`. The expression must be anchored at both ends. The result takes time in proportion to what it is given, as RE2
- * does.
+ * Compiles the part of RE2's syntax that translated ignore patterns can hold (literals, `.`, `^`, `$`, groups without
+ * alternatives, `|` outside of them, `*`, `?`, `{n,m}`, classes, escapes; https://github.com/google/re2/wiki/Syntax). The
+ * expression begins with `^` and ends with `$`. The result takes time in proportion to what it is given, as RE2 does.
  *
  * Throws PatternSyntaxError where RE2 rejects the text.
  */
@@ -59,9 +62,15 @@ export function compileRe2(text: string): (given: string) => boolean {
   let at = 0;
   let out = '';
   let repeats = 0;
+  /** Whether the engine of the language reads it otherwise. */
+  let isSpecial = false;
+  /** Where the last operator that repeats ended: another one may not follow. */
+  let repeatEnd = -1;
   const groups: ExpressionNode[][] = [[]];
+  const branches: ExpressionNode[][] = [];
   while (at < chars.length) {
     const char = chars[at] ?? '';
+    if (char === '{' && repetition()) continue;
     if (char === '\\') {
       for (const atom of escapeSequence()) add(atom);
     } else if (char === '[') {
@@ -72,6 +81,8 @@ export function compileRe2(text: string): (given: string) => boolean {
       operator(char);
     }
   }
+  const whole: ExpressionNode = { kind: 'either', nodes: [...branches, groups[0] ?? []].map(anywhere) };
+  if (isSpecial) return compileLinearMatch(whole);
   let expression: RegExp;
   try {
     expression = new RegExp(out, 'u');
@@ -80,10 +91,33 @@ export function compileRe2(text: string): (given: string) => boolean {
   }
   // It tries what it repeats in all combinations.
   if (repeats <= MOST_REPEATS) return given => expression.test(given);
-  return compileLinearMatch({ kind: 'sequence', nodes: groups[0] ?? [] });
+  return compileLinearMatch(whole);
+
+  /** Reads `{n}`, `{n,}` or `{n,m}`; anything else is not one. */
+  function repetition(): boolean {
+    const match = /^\{(0|[1-9]\d*)(,(0|[1-9]\d*)?)?\}/.exec(chars.slice(at, at + MOST_BRACES).join(''));
+    if (match === null) return false;
+    const least = Number(match[1]);
+    const most = match[2] === undefined ? least : match[3] === undefined ? undefined : Number(match[3]);
+    if (least > MOST_TIMES || (most !== undefined && (most > MOST_TIMES || most < least))) fail();
+    const nodes = groups.at(-1) ?? fail();
+    const node = nodes.pop() ?? fail();
+    if (repeatEnd === at) fail();
+    at += match[0].length;
+    repeatEnd = at;
+    isSpecial = true;
+    for (let times = 0; times < least; times++) nodes.push(node);
+    if (most === undefined) nodes.push({ kind: 'many', node });
+    else for (let times = least; times < most; times++) nodes.push({ kind: 'optional', node });
+    return true;
+  }
 
   function operator(char: string): void {
-    if (char === '(') {
+    if (char === '|') {
+      branches.push(groups.pop() ?? []);
+      groups.push([]);
+      isSpecial = true;
+    } else if (char === '(') {
       out += '(?:';
       groups.push([]);
     } else if (char === ')') {
@@ -96,6 +130,7 @@ export function compileRe2(text: string): (given: string) => boolean {
       const nodes = groups.at(-1);
       const node = nodes?.pop();
       if (node) nodes?.push({ kind: char === '*' ? 'many' : 'optional', node });
+      repeatEnd = at;
     } else if (char === '.') add('[^\\n]');
     else add(char === '^' || char === '$' ? char : literal(codePoint(char)));
   }
@@ -202,6 +237,12 @@ export function compileRe2(text: string): (given: string) => boolean {
     at++;
     return codePoint(char);
   }
+}
+
+/** A branch of an alternative: only what `^` and `$` in it say ties it to the ends. */
+function anywhere(nodes: readonly ExpressionNode[]): ExpressionNode {
+  const any: ExpressionNode = { kind: 'many', node: { kind: 'one', test: () => true } };
+  return { kind: 'sequence', nodes: [any, ...nodes, any] };
 }
 
 function codePoint(char: string): number {
