@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { parseHttpDate } from '../../../engine/source/http-key.ts';
 import { parseResolveMode, type ResolveMode } from '../../../engine/source/registry-images.ts';
 import { type SourcePolicy, sourcePolicy } from '../../../engine/source/source-policy.ts';
+import type { Sources } from '../../../engine/source/sources.ts';
 import type { EventSink } from '../../../engine/status/event.ts';
 import { Code } from '../../../wire/grpc/code.ts';
 import { StatusError } from '../../../wire/grpc/status.ts';
@@ -31,6 +32,7 @@ export async function resolveImageConfig(
   const isLayout = request.ResolverType === 1;
   const image = await resolveImage(
     build,
+    build.sources,
     {
       ref: request.Ref,
       platform: platformFor(build, request.Platform),
@@ -57,7 +59,7 @@ export async function resolveSourceMeta(
 }
 
 /**
- * Tells what a source is.
+ * Tells what a source is; whether the build may have it is decided already.
  * @param source to look at, in place of the request's
  */
 export async function sourceMeta(
@@ -74,6 +76,7 @@ export async function sourceMeta(
     case 'oci-layout': {
       const image = await resolveImage(
         build,
+        build.scope.sources,
         {
           ref: rest,
           platform: platformFor(build, request.Platform),
@@ -83,7 +86,8 @@ export async function sourceMeta(
         },
         signal,
       );
-      return { Source: source, Image: { Digest: image.digest, Config: Uint8Array.from(image.config) } };
+      const config = request.Image?.NoConfig ? {} : { Config: Uint8Array.from(image.config) };
+      return { Source: source, Image: { Digest: image.digest, ...config } };
     }
     case 'git':
       return showing(build, request.LogName || identifier, async vertex => {
@@ -130,13 +134,13 @@ interface ImageQuery {
   readonly store?: string;
 }
 
-async function resolveImage(build: ClientBuild, query: ImageQuery, signal: AbortSignal) {
+async function resolveImage(build: ClientBuild, sources: Sources, query: ImageQuery, signal: AbortSignal) {
   const { ref, platform, mode, store } = query;
   const name = query.logName || `resolve image config for docker-image://${ref}`;
   // The look-up of an image's metadata is shown under this digest (llb facts, 5).
   const digest = digestOf(`docker-image://${ref}${formatPlatform(platform)}`);
   return shown({ name, digest }, build, async () => {
-    const found = await build.sources.imageConfig(
+    const found = await sources.imageConfig(
       {
         ref,
         platform,
