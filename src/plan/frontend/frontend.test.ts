@@ -133,6 +133,29 @@ test('a named context that cannot be is refused', async () => {
   }
 });
 
+test('a named context of an OCI layout asks its store, whatever tag is written with it', async () => {
+  const digest = `sha256:${'1'.repeat(64)}`;
+  for (const tag of ['', ':latest']) {
+    const stores: unknown[] = [];
+    const host = hostOf('FROM base\nCOPY --from=base /x /x\n');
+    const { platforms } = await plan(
+      {
+        ...host,
+        resolveImageConfig: (query, signal) => {
+          stores.push(query.ociLayout?.store);
+          return host.resolveImageConfig({ ...query, ref: 'base' }, signal);
+        },
+      },
+      { 'context:base': `oci-layout://store${tag}@${digest}` },
+    );
+    const sources = loadDefinition(platforms[0]?.definition ?? assert.fail()).vertices.flatMap(({ op: { op } }) =>
+      op.case === 'source' ? [`${op.value.identifier} ${op.value.attrs['oci.store']}`] : [],
+    );
+    assert.deepEqual(new Set(stores), new Set(['store']));
+    assert.deepEqual(sources, [`oci-layout://docker.io/library/base@${digest} store`]);
+  }
+});
+
 test('a named context is what a policy puts in the place of its image', async () => {
   const host: FrontendHost = {
     ...hostOf('FROM scratch\nCOPY --from=base /x /x\n'),

@@ -161,7 +161,8 @@ async function loadOciLayout(
   signal: AbortSignal,
 ): Promise<LoadedContext> {
   const at = spec.indexOf('@');
-  const store = at < 0 ? spec : spec.slice(0, at);
+  // buildx writes a tag, which is no part of the store's name.
+  const store = (at < 0 ? spec : spec.slice(0, at)).replace(/:[^/:]*$/, '');
   if (store === '') throw new NamedContextError(`oci-layout reference "${spec}" has no name`);
   if (at < 0) throw new NamedContextError(`oci-layout reference "${spec}" has no digest`);
   const { digest } = parseReference(`store${spec.slice(at)}`);
