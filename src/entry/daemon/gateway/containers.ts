@@ -168,7 +168,11 @@ export function createContainers(build: ClientBuild, find: (id: string) => Resul
       const container = containerOf(id);
       checkSecurity(build, process.init);
       const either = AbortSignal.any([signal, container.end.signal]);
-      const running = runProcess(container, process, either);
+      const running = runProcess(container, process, either).catch(error => {
+        // The runtime's own words for what has ended under it say nothing of the process.
+        container.end.signal.throwIfAborted();
+        throw error;
+      });
       const ended = running.catch(error => {
         container.failure ??= error;
       });
