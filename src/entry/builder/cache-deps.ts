@@ -1,12 +1,54 @@
-import type { CacheExportDeps, CacheImportDeps } from '../../engine/cache/remote/port.ts';
-import type { EventSink } from '../../engine/status/event.ts';
+import type { CacheBase, CacheExportDeps, CacheImportDeps, MountName } from '../../engine/cache/remote/port.ts';
+import type { ImageMaterial } from '../../engine/exporter/provenance-materials.ts';
+import type { EventSink, Timestamp } from '../../engine/status/event.ts';
+import type { LoadedGraph } from '../../plan/llb/load.ts';
+import { rootLayout } from '../../store/root-layout.ts';
+import { MountType } from '../../wire/proto/gen/pb/ops_pb.ts';
+import { version } from '../cli/version.ts';
 import type { Engine } from './engine.ts';
+
+/** What a build has come to know, which exported caches tell. */
+export interface BuildTrace {
+  readonly graphs: readonly LoadedGraph[];
+  readonly bases: readonly CacheBase[];
+}
 
 /** What caches that travel need of an engine; whose registries, files and environment they use may be put in its place. */
 export function cacheDeps(
   engine: Engine,
   emit: EventSink,
+  trace: BuildTrace = { graphs: [], bases: [] },
 ): Omit<CacheImportDeps & CacheExportDeps, 'http' | 'env' | 'lost' | 'directories'> {
-  const { now, registryFor, content, layers, layerBlobs, places } = engine;
-  return { emit, now, registryFor, content, layers, layerBlobs, places, repositoryOf: () => undefined };
+  const { now, registryFor, content, layers, layerBlobs, places, root } = engine;
+  return {
+    emit,
+    now,
+    registryFor,
+    content,
+    layers,
+    layerBlobs,
+    places,
+    repositoryOf: () => undefined,
+    origin: () => ({ builder: `outcrop ${version()}`, bases: trace.bases }),
+    mounts: { root: rootLayout(root).cacheMounts, names: () => mountNames(trace.graphs), content },
+  };
+}
+
+/** An image that the frontend looked up, as exported caches name it. */
+export function cacheBase({ ref, digest }: ImageMaterial, resolvedAt: Timestamp): CacheBase[] {
+  if (digest === undefined) return [];
+  const tagged = ref.replace(/@.*$/, '');
+  return [{ name: /:[^/]*$/.test(tagged) ? tagged : ref, digest, resolvedAt }];
+}
+
+function mountNames(graphs: readonly LoadedGraph[]): MountName[] {
+  return graphs.flatMap(({ vertices }) =>
+    vertices.flatMap(({ op: { op } }) =>
+      op.case === 'exec'
+        ? op.value.mounts
+            .filter(({ mountType }) => mountType === MountType.CACHE)
+            .map(({ cacheOpt, input }) => ({ id: cacheOpt?.ID ?? '', isSeeded: input !== -1n }))
+        : [],
+    ),
+  );
 }

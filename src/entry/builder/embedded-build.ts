@@ -1,6 +1,7 @@
 import { type BuildCaches, openBuildCaches } from '../../engine/cache/remote/build-caches.ts';
 import type { RemoteImport } from '../../engine/cache/remote/import.ts';
 import { retryWithoutLostLayers } from '../../engine/cache/remote/lost-layer.ts';
+import type { CacheBase } from '../../engine/cache/remote/port.ts';
 import { dockerEngine } from '../../engine/exporter/docker-engine.ts';
 import { createExportProgress } from '../../engine/exporter/export-progress.ts';
 import { pathTarget } from '../../engine/exporter/export-target.ts';
@@ -15,10 +16,11 @@ import type { LoadedGraph } from '../../plan/llb/load.ts';
 import { buildError, type ErrorPlaces } from './build-error.ts';
 import { type ProvenanceRecorder, recordProvenance } from './build-provenance.ts';
 import type { BuildScope } from './build-scope.ts';
-import { cacheDeps } from './cache-deps.ts';
+import { cacheBase, cacheDeps } from './cache-deps.ts';
 import { shown } from './embedded-host.ts';
 import { openEmbeddedSession } from './embedded-session.ts';
 import type { Engine } from './engine.ts';
+import { fillingEngine } from './filling-engine.ts';
 import { BuildRequestError, frontendRequest } from './frontend-options.ts';
 import { checkNoCacheStages } from './no-cache-stages.ts';
 import type { BuildRequest, BuildResult } from './request.ts';
@@ -54,6 +56,7 @@ async function attemptBuild(
   const positions = new Map<string, number>();
   let provenance: ProvenanceRecorder | undefined;
   let imports: readonly RemoteImport[] = [];
+  const bases: CacheBase[] = [];
   const told = tellImports(emit, () => imports);
   const placed: EventSink = event => {
     const position = event.kind === 'vertex' ? positions.get(event.digest) : undefined;
@@ -73,15 +76,23 @@ async function attemptBuild(
       ),
     );
     const { host, build, load } = stack.use(
-      openEmbeddedSession(engine, request, frontend, {
-        emit: placed,
-        onLoad: graph => void places.graphs.push(graph),
-        onImage: recorder.resolved,
-        onFile(path, data) {
-          if (path === frontend.options.get('filename'))
-            places.dockerfile = { filename: path, data, language: 'Dockerfile' };
+      openEmbeddedSession(
+        fillingEngine(engine, placed, () => imports),
+        request,
+        frontend,
+        {
+          emit: placed,
+          onLoad: graph => void places.graphs.push(graph),
+          onImage(image) {
+            recorder.resolved(image);
+            bases.push(...cacheBase(image, engine.now()));
+          },
+          onFile(path, data) {
+            if (path === frontend.options.get('filename'))
+              places.dockerfile = { filename: path, data, language: 'Dockerfile' };
+          },
         },
-      }),
+      ),
     );
     const caches = stack.use(
       openBuildCaches(
@@ -91,7 +102,7 @@ async function attemptBuild(
           inlineArgument: request.buildArgs.get('BUILDKIT_INLINE_CACHE'),
         },
         {
-          ...cacheDeps(engine, placed),
+          ...cacheDeps(engine, placed, { graphs: places.graphs, bases }),
           lost,
           env: process.env,
         },

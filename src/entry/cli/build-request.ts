@@ -85,6 +85,9 @@ export async function buildRequest(path: string, flags: BuildFlags): Promise<Bui
   const { context, dockerfile } = await sources(path, flags.file);
   const attests = attestations(flags);
   const epoch = process.env['SOURCE_DATE_EPOCH'];
+  const cacheTo = flags.cacheTo.map(value => parseCache(value, '--cache-to'));
+  if (flags.coldMounts && cacheTo.some(({ attributes }) => attributes['mounts'] === 'true'))
+    throw new UsageError('--cold-mounts keeps no cache mounts that --cache-to …,mounts=true could export');
   return {
     context,
     dockerfile,
@@ -115,7 +118,7 @@ export async function buildRequest(path: string, flags: BuildFlags): Promise<Bui
     ssh: flags.ssh.map(parseSsh),
     allow: flags.allow,
     cacheFrom: flags.cacheFrom.map(value => parseCache(value, '--cache-from')),
-    cacheTo: flags.cacheTo.map(value => parseCache(value, '--cache-to')),
+    cacheTo,
     metadata: flags.metadataFile !== undefined,
     ...(epoch === undefined || epoch === '' ? {} : { sourceDateEpoch: epoch }),
   };

@@ -9,6 +9,7 @@ import {
   inspectCache,
 } from '../../engine/cache/remote/inspect.ts';
 import { objectHttp } from '../../engine/cache/remote/object-http.ts';
+import type { CacheBase } from '../../engine/cache/remote/port.ts';
 import type { Timestamp } from '../../engine/status/event.ts';
 import { openRegistries } from '../builder/registries.ts';
 import { parseCache } from './build-flags.ts';
@@ -48,8 +49,13 @@ export async function runVerify(name: string): Promise<Outcome> {
       const problem = await contents.verify(layer, signal);
       if (problem !== undefined) problems.push(`${layer.digest}: ${problem}`);
     }
-    const size = contents.layers.reduce((sum, layer) => sum + layer.size, 0);
-    const checked = `${count(contents.records.length, 'record')}, ${count(contents.layers.length, 'layer')} of ${formatBytes(size)}`;
+    for (const mount of contents.mounts) {
+      const problem = await contents.verify(mount, signal);
+      if (problem !== undefined) problems.push(`${mount.digest} (cache mount ${mount.id}): ${problem}`);
+    }
+    const size = [...contents.layers, ...contents.mounts].reduce((sum, layer) => sum + layer.size, 0);
+    const mounts = contents.mounts.length === 0 ? '' : ` and ${count(contents.mounts.length, 'cache mount')}`;
+    const checked = `${count(contents.records.length, 'record')}, ${count(contents.layers.length, 'layer')}${mounts} of ${formatBytes(size)}`;
     if (problems.length === 0) return { text: `${contents.source}: ${checked}: every digest is right\n`, exitCode: 0 };
     const wrong = count(problems.length, 'layer');
     return {
@@ -111,7 +117,7 @@ function nameOf({ digest, isRoot }: InspectedRecord, stepOf: StepOf): string {
 }
 
 function textOf(contents: CacheContents, stepOf: StepOf, now: number): string {
-  const { source, root, records, layers, undescribed } = contents;
+  const { source, root, records, layers, mounts, about, undescribed } = contents;
   const steps = records.filter(({ isRoot }) => !isRoot);
   const kept = steps.filter(({ result }) => result !== undefined);
   const sizes = new Map(layers.map(({ digest, size }) => [digest, size]));
@@ -120,10 +126,25 @@ function textOf(contents: CacheContents, stepOf: StepOf, now: number): string {
     ['Cache', source],
     ['Kind', kindOf(contents)],
     ...(root === undefined ? [] : [['Digest', root.digest] as [string, string]]),
+    ...(about === undefined
+      ? []
+      : [
+          ['Exported', age(about.exportedAt, now)] as [string, string],
+          ['Made by', about.builder] as [string, string],
+          ...about.bases.map((base): [string, string] => ['Base image', baseText(base, now)]),
+        ]),
     ['Newest result', age(newest, now)],
     ['Steps', `${steps.length}, ${kept.length} with a result${droppedOf(contents, steps.length - kept.length)}`],
     ['Inputs', String(records.length - steps.length)],
     ['Layers', `${layers.length}, ${formatBytes(layers.reduce((sum, { size }) => sum + size, 0))}`],
+    ...(mounts.length === 0
+      ? []
+      : [
+          ['Mounts', `${mounts.length}, ${formatBytes(mounts.reduce((sum, { size }) => sum + size, 0))}`] as [
+            string,
+            string,
+          ],
+        ]),
     ...undescribed.map((digest): [string, string] => ['Unusable', `${digest}: nothing says what is in it`]),
   ];
   const width = Math.max(...facts.map(([title]) => title.length)) + 1;
@@ -142,7 +163,19 @@ function textOf(contents: CacheContents, stepOf: StepOf, now: number): string {
     layer.description ?? (layer.isUsed ? '' : 'no result stands on it'),
   ]);
   const stepTable = textTable(['STEP', 'LAYERS', 'SIZE', 'MADE', 'WHAT'], stepRows);
-  return `${head}\n${stepTable}\n${textTable(['LAYER', 'SIZE', 'MADE', 'WHAT'], layerRows)}`;
+  const layerTable = textTable(['LAYER', 'SIZE', 'MADE', 'WHAT'], layerRows);
+  if (mounts.length === 0) return `${head}\n${stepTable}\n${layerTable}`;
+  const mountRows = mounts.map(mount => [
+    mount.id,
+    formatBytes(mount.size),
+    age(mount.createdAt, now),
+    mount.description,
+  ]);
+  return `${head}\n${stepTable}\n${layerTable}\n${textTable(['CACHE MOUNT', 'SIZE', 'EXPORTED', 'WHAT'], mountRows)}`;
+}
+
+function baseText({ name, digest, resolvedAt }: CacheBase, now: number): string {
+  return `${name.includes('@') ? name : `${name} as ${digest}`}, found ${age(resolvedAt, now)}`;
 }
 
 function kindOf({ kind, root }: CacheContents): string {
@@ -156,19 +189,27 @@ function droppedOf({ kind }: CacheContents, count: number): string {
 }
 
 function jsonOf(contents: CacheContents, stepOf: StepOf): string {
-  const { source, kind, root, records, layers, undescribed } = contents;
-  const time = (at: Timestamp | undefined) =>
-    at === undefined ? {} : { createdAt: new Date(Number(at / 1_000_000n)).toISOString() };
+  const { source, kind, root, records, layers, mounts, about, undescribed } = contents;
+  const text = (at: Timestamp) => new Date(Number(at / 1_000_000n)).toISOString();
+  const time = (at: Timestamp | undefined) => (at === undefined ? {} : { createdAt: text(at) });
   const value = {
     source,
     kind,
     root,
+    ...(about === undefined
+      ? {}
+      : {
+          builder: about.builder,
+          ...(about.exportedAt === undefined ? {} : { exportedAt: text(about.exportedAt) }),
+          bases: about.bases.map(base => ({ ...base, resolvedAt: text(base.resolvedAt) })),
+        }),
     records: records.map(({ result, ...record }) => ({
       ...record,
       step: stepOf(record.digest),
       result: result && { layers: result.layers, ...time(result.createdAt) },
     })),
     layers: layers.map(({ createdAt, ...layer }: InspectedLayer) => ({ ...layer, ...time(createdAt) })),
+    mounts: mounts.map(({ createdAt, ...mount }) => ({ ...mount, ...time(createdAt) })),
     undescribed,
   };
   return `${JSON.stringify(value, undefined, 2)}\n`;

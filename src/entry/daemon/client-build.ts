@@ -1,7 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { identityOf, openCacheImports, type RemoteImport } from '../../engine/cache/remote/import.ts';
 import { objectHttp } from '../../engine/cache/remote/object-http.ts';
-import type { CacheExportDeps, CacheImportDeps, CacheRequest } from '../../engine/cache/remote/port.ts';
+import type { CacheBase, CacheExportDeps, CacheImportDeps, CacheRequest } from '../../engine/cache/remote/port.ts';
 import type { ImageMaterial } from '../../engine/exporter/provenance-materials.ts';
 import type { FrontendCall } from '../../engine/exporter/provenance-request.ts';
 import { contentsOf } from '../../engine/ops/ref-contents.ts';
@@ -16,9 +16,10 @@ import { StatusError } from '../../wire/grpc/status.ts';
 import type { Platform } from '../../wire/oci/descriptor.ts';
 import type { Definition, PlatformSchema } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { type BuildScope, openBuildScope } from '../builder/build-scope.ts';
-import { cacheDeps } from '../builder/cache-deps.ts';
+import { cacheBase, cacheDeps } from '../builder/cache-deps.ts';
 import { newID } from '../builder/embedded-host.ts';
 import type { Engine } from '../builder/engine.ts';
+import { fillingEngine } from '../builder/filling-engine.ts';
 import { requireLlbCapabilities } from './capabilities.ts';
 import type { DaemonServices } from './daemon-services.ts';
 import { GraphError } from './error-status.ts';
@@ -118,6 +119,8 @@ export function openClientBuild(
   const stack = new AsyncDisposableStack();
   const graphs: LoadedGraph[] = [];
   const images: ImageMaterial[] = [];
+  const bases: CacheBase[] = [];
+  const imports = new Map<string, RemoteImport>();
   const said: EventSink = event => {
     onEvent(event);
     emit(event);
@@ -130,18 +133,21 @@ export function openClientBuild(
   });
   const session = stack.use(openSessionSources(services, request.session, said));
   const scope = stack.use(
-    openBuildScope(engine, {
-      emit: said,
-      registry: session.registryFor('', false),
-      ociLayouts: session.ociLayouts,
-      secrets: session.secrets,
-      ssh: session.ssh,
-      local: session.local,
-      upload: session.upload,
-      entitlements: request.entitlements,
-      judge: (definition, signal) => sourceJudge.judgeAll(definition, policy, signal),
-      onLoad: graph => void graphs.push(graph),
-    }),
+    openBuildScope(
+      fillingEngine(engine, said, () => [...imports.values()]),
+      {
+        emit: said,
+        registry: session.registryFor('', false),
+        ociLayouts: session.ociLayouts,
+        secrets: session.secrets,
+        ssh: session.ssh,
+        local: session.local,
+        upload: session.upload,
+        entitlements: request.entitlements,
+        judge: (definition, signal) => sourceJudge.judgeAll(definition, policy, signal),
+        onLoad: graph => void graphs.push(graph),
+      },
+    ),
   );
   const ended = new AbortController();
   stack.defer(() => ended.abort());
@@ -153,14 +159,13 @@ export function openClientBuild(
   }
 
   const deps: ClientBuild['cacheDeps'] = {
-    ...cacheDeps(engine, said),
+    ...cacheDeps(engine, said, { graphs, bases }),
     registryFor: session.registryFor,
     directories: sessionDirectories(session.own),
     lost,
     http: stack.use(objectHttp()),
     env: {},
   };
-  const imports = new Map<string, RemoteImport>();
   const calls = stack.use(services.calls.hold());
 
   /** Opens caches that a frontend names; those that are open already are the same. */
@@ -237,7 +242,10 @@ export function openClientBuild(
       return (await contentsOf(result, engine.layers, signal)).tree;
     },
     own: resource => stack.use(resource),
-    noteImage: image => void images.push(image),
+    noteImage(image) {
+      images.push(image);
+      bases.push(...cacheBase(image, engine.now()));
+    },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
   return build;

@@ -6,11 +6,22 @@ import { convertLayer } from '../snapshot/convert-layer.ts';
 import { diffLayer } from '../snapshot/diff-layer.ts';
 import { copyFileBatch } from '../snapshot/file-tree-copy-task.ts';
 import { measureLayer } from '../snapshot/measure-layer.ts';
+import { packTree } from '../snapshot/pack-tree.ts';
 import { writeLayer } from '../snapshot/write-layer.ts';
 import { hashFile } from './hash-file.ts';
 import { packError, type Task, type TaskMessage, type TaskReply } from './task.ts';
 
-const tasks = { hashFile, copyFileBatch, hashRecords, applyLayer, writeLayer, convertLayer, diffLayer, measureLayer };
+const tasks = {
+  hashFile,
+  copyFileBatch,
+  hashRecords,
+  applyLayer,
+  writeLayer,
+  convertLayer,
+  diffLayer,
+  measureLayer,
+  packTree,
+};
 
 /** The tasks that a pool can run, by name. */
 export type Tasks = typeof tasks;

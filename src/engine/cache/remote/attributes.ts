@@ -37,7 +37,7 @@ const units: Readonly<Record<string, number>> = {
 
 /** Every attribute that means something in some cache; others are ignored, unless they look like one of these. */
 const known = (
-  'mode ignore-error merge ref image-manifest oci-mediatypes compression compression-level force-compression ' +
+  'mode ignore-error merge mounts ref image-manifest oci-mediatypes compression compression-level force-compression ' +
   'registry.insecure dest src tag digest reset max-age scope url url_v2 version token timeout repository ghtoken ' +
   'bucket region prefix manifests_prefix blobs_prefix name endpoint_url use_path_style access_key_id ' +
   'secret_access_key session_token touch_refresh upload_parallelism disable_accept_encoding retry_mode ' +

@@ -5,8 +5,10 @@ import { isDigest } from '../../../wire/oci/digest.ts';
 import { goJson } from '../../../wire/oci/go-json.ts';
 import { orderedDescriptor } from '../../exporter/manifest.ts';
 import { type CacheRecordNode, recordGraph } from '../../solver/record-graph.ts';
+import type { Timestamp } from '../../status/event.ts';
 import { cacheConfig } from '../cache-config.ts';
 import { readRecords } from '../read-records.ts';
+import { aboutAnnotations, mergeBases } from './cache-about.ts';
 import { cacheManifest, configDocument, type WrittenDocument } from './cache-manifest.ts';
 import {
   CacheNotFoundError,
@@ -17,8 +19,9 @@ import {
 } from './content-place.ts';
 import type { SourceCache } from './inline-image.ts';
 import { mergeRecords } from './merge-records.ts';
+import { mountKey, mountLayerOf } from './mount-layers.ts';
 import type { ContentForm } from './options.ts';
-import type { CacheLayer } from './port.ts';
+import type { CacheLayer, CacheOrigin } from './port.ts';
 import type { CacheVertex } from './progress.ts';
 import { type ReadSource, readSource } from './read-source.ts';
 
@@ -29,6 +32,16 @@ const mergePause = 200;
 /** The part of the limit from which on a cache that grows is spoken of. */
 const warningShare = 0.75;
 
+/** What is exported. */
+export interface ExportedContent {
+  readonly records: Records;
+  /** Cache mounts; undefined when they are not to travel. */
+  readonly mounts?: readonly CacheLayer[] | undefined;
+  /** What the cache is to say of itself, and when it says so. */
+  readonly origin?: CacheOrigin | undefined;
+  readonly now: Timestamp;
+}
+
 type Records = readonly CacheRecordNode<CacheLayer>[];
 
 /** What stood under the tag before. */
@@ -37,6 +50,8 @@ interface Before {
   readonly bytes: Uint8Array;
   readonly source: ReadSource;
   readonly records: Records;
+  /** Reads a blob from there. */
+  readonly open: (blob: Descriptor) => CacheLayer['open'];
 }
 
 /**
@@ -47,7 +62,7 @@ interface Before {
  * @throws RemoteCacheError
  */
 export async function exportContent(
-  records: Records,
+  exported: ExportedContent,
   form: ContentForm,
   merge: boolean,
   writer: ContentWriter,
@@ -56,7 +71,7 @@ export async function exportContent(
 ): Promise<Descriptor | undefined> {
   for (let attempt = 1; attempt <= mergeAttempts; attempt++) {
     const root = await resolve(writer, signal);
-    const written = await exportOnce(records, form, merge, root, writer, vertex, signal);
+    const written = await exportOnce(exported, form, merge, root, writer, vertex, signal);
     if (written !== 'overtaken') return written;
     await delay(Math.random() * mergePause, undefined, { signal });
   }
@@ -64,7 +79,7 @@ export async function exportContent(
 }
 
 async function exportOnce(
-  ours: Records,
+  exported: ExportedContent,
   form: ContentForm,
   merge: boolean,
   root: Descriptor | undefined,
@@ -73,9 +88,11 @@ async function exportOnce(
   signal: AbortSignal,
 ): Promise<Descriptor | 'overtaken' | undefined> {
   const merged = merge && root !== undefined ? await readBefore(root, writer, vertex, signal) : undefined;
+  const { records: ours, mounts } = exported;
   const records = merged === undefined ? ours : mergeRecords(merged.records, ours);
   const layers = layersOf(records);
-  const written = documents(records, layers, form);
+  const travelling = [...(mounts ?? []), ...keptMounts(merged, mounts)];
+  const written = documents(records, layers, travelling, form, annotationsOf(exported, merged));
   if (written === undefined) {
     await vertex.step('skipping cache export for empty result', async () => undefined);
     return undefined;
@@ -85,10 +102,13 @@ async function exportOnce(
   const isSame = root?.digest === written.manifest.descriptor.digest;
   const before =
     isSame || root === undefined ? undefined : (merged ?? (await readBefore(root, writer, undefined, signal)));
-  const manifest = before !== undefined && saysTheSame(before, written) ? keptManifest(before) : written.manifest;
+  const manifest =
+    before !== undefined && saysTheSame(before, written, mounts && travelling)
+      ? keptManifest(before)
+      : written.manifest;
 
   await Promise.all(
-    [...layers.values()].map(layer => {
+    [...layers.values(), ...travelling].map(layer => {
       const { digest } = layer;
       return vertex.step(`writing layer ${digest}`, () =>
         writing('layer', () => writer.putLayer(layer, signal), signal),
@@ -143,7 +163,8 @@ async function readBefore(
     const bytes = await writer.manifest(root, signal);
     const source = await readSource(writer, root, async () => undefined, signal);
     const records = placedRecords(source.caches, writer);
-    return { root, bytes, source, records };
+    const open = (blob: Descriptor) => (offset: number, inner: AbortSignal) => writer.open(blob, offset, inner);
+    return { root, bytes, source, records, open };
   } catch (error) {
     signal.throwIfAborted();
     vertex?.warn(`what is there cannot be read, so nothing of it is kept: ${messageOf(error)}`);
@@ -181,13 +202,16 @@ export function layersOf(records: Records): Map<string, CacheLayer> {
 function documents(
   records: Records,
   layers: ReadonlyMap<string, CacheLayer>,
+  mounts: readonly CacheLayer[],
   form: ContentForm,
+  annotations: Readonly<Record<string, string>>,
 ): { readonly config: WrittenDocument; readonly manifest: WrittenDocument } | undefined {
   const json = cacheConfig(records);
   if (json.layers === undefined) return undefined;
   const descriptors = json.layers.flatMap(({ blob }) => layers.get(blob)?.descriptor ?? []);
   const config = configDocument(JSON.stringify(json));
-  return { config, manifest: cacheManifest(config.descriptor, descriptors, form) };
+  const entries = [...descriptors, ...mounts.map(({ descriptor }) => descriptor)];
+  return { config, manifest: cacheManifest(config.descriptor, entries, form, annotations) };
 }
 
 function checkSize({ descriptor }: WrittenDocument, name: string, vertex: CacheVertex): void {
@@ -201,13 +225,45 @@ function checkSize({ descriptor }: WrittenDocument, name: string, vertex: CacheV
   if (size > documentLimit * warningShare) vertex.warn(`the ${name} of the cache has ${size} of ${limit}`);
 }
 
-/** Whether what is there differs at most in what it says of its layers. */
-function saysTheSame({ source }: Before, { config, manifest }: { config: WrittenDocument; manifest: WrittenDocument }) {
-  const { manifest: there } = source;
+/** What the manifest says of the cache; Docker's form has no room for it. */
+function annotationsOf({ origin, now }: ExportedContent, merged: Before | undefined): Record<string, string> {
+  if (origin === undefined) return {};
+  const { manifest } = merged?.source ?? {};
+  const before = manifest?.kind === 'cache' ? (manifest.about?.bases ?? []) : [];
+  return aboutAnnotations({ ...origin, bases: mergeBases(before, origin.bases) }, now);
+}
+
+/** The cache mounts that stay where they are: those that are not exported anew. */
+function keptMounts(merged: Before | undefined, ours: readonly CacheLayer[] = []): CacheLayer[] {
+  const { manifest } = merged?.source ?? {};
+  if (merged === undefined || manifest?.kind !== 'cache') return [];
+  const replaced = new Set(ours.map(({ descriptor }) => mountLayerOf(descriptor)).map(one => one && mountKey(one)));
+  return manifest.mounts
+    .filter(mount => !replaced.has(mountKey(mount)))
+    .map(({ descriptor, diffId }) => ({
+      digest: descriptor.digest,
+      descriptor,
+      diffId,
+      open: merged.open(descriptor),
+    }));
+}
+
+/**
+ * Whether what is there differs at most in what it says of its layers and of itself.
+ *
+ * @param mounts - those that are to be there; undefined when that makes no difference
+ */
+function saysTheSame(
+  { source: { manifest: there } }: Before,
+  { config, manifest }: { config: WrittenDocument; manifest: WrittenDocument },
+  mounts: readonly CacheLayer[] | undefined,
+) {
+  if (there.kind !== 'cache') return false;
+  const digests = (list: readonly { readonly digest: string }[]) => list.map(({ digest }) => digest).join();
   return (
-    there.kind === 'cache' &&
     there.config.digest === config.descriptor.digest &&
-    there.mediaType === manifest.descriptor.mediaType
+    there.mediaType === manifest.descriptor.mediaType &&
+    (mounts === undefined || digests(there.mounts.map(mount => mount.descriptor)) === digests(mounts))
   );
 }
 

@@ -10,6 +10,7 @@ import { exportContent, manifestAnswer } from './export-content.ts';
 import { exportObjects } from './export-objects.ts';
 import { identityOf, objectsOf } from './import.ts';
 import { inlineRecords } from './inline-export.ts';
+import { packMounts } from './mount-layers.ts';
 import { type CacheExportOptions, type ContentPlace, defaultCompression, readExportOptions } from './options.ts';
 import type { CacheExportDeps, CacheRequest } from './port.ts';
 import { inVertex } from './progress.ts';
@@ -101,7 +102,7 @@ function exportCache(
 }
 
 function exportToContent(
-  { place, form, mode, merge, reset }: ContentExport,
+  { place, form, mode, merge, reset, mounts }: ContentExport,
   keys: readonly CacheKey<Ref>[],
   deps: CacheExportDeps,
   signal: AbortSignal,
@@ -113,8 +114,10 @@ function exportToContent(
       collectRecords(keys, { mode, compression }, deps, signal),
     );
     const writer = writerOf(place, deps);
+    using packed = mounts && deps.mounts ? await packMounts(deps.mounts, deps.now, vertex.step, signal) : undefined;
+    const exported = { records, mounts: packed?.layers, origin: deps.origin?.(), now: deps.now() };
     const manifest = await vertex.step('sending cache export', () =>
-      exportContent(records, form, merge, writer, vertex, signal),
+      exportContent(exported, form, merge, writer, vertex, signal),
     );
     if (reset && manifest !== undefined) await writer.sweep(signal);
     return manifest === undefined ? {} : manifestAnswer(manifest);

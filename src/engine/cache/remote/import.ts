@@ -8,10 +8,13 @@ import type { Timestamp } from '../../status/event.ts';
 import { type ImportedCache, importedCache } from '../imported-cache.ts';
 import { readRecords } from '../read-records.ts';
 import { timestampOf } from '../timestamp.ts';
+import type { CacheAbout } from './cache-about.ts';
+import type { ReadManifest } from './cache-manifest.ts';
 import { type ContentReader, RemoteCacheError } from './content-place.ts';
 import { machineDirectories } from './directory-place.ts';
 import { ghaWriter } from './gha-place.ts';
 import type { SourceCache } from './inline-image.ts';
+import type { ImportedMount } from './mount-layers.ts';
 import { documentCaches, type ObjectWriter } from './object-place.ts';
 import { type CacheImportOptions, type ContentPlace, type ObjectPlace, readImportOptions } from './options.ts';
 import type { CacheImportDeps, CacheLayer, CacheRequest } from './port.ts';
@@ -31,6 +34,10 @@ export interface RemoteImport extends CacheImport<Ref> {
    * @param digest - of the record: `recordDigest` of the step's cache map
    */
   knows(digest: string): 'result' | 'key' | undefined;
+  /** The cache mounts that came with it; none when it cannot be read. */
+  readonly mounts: Promise<readonly ImportedMount[]>;
+  /** What it says of itself, if it says anything. */
+  readonly about: Promise<CacheAbout | undefined>;
 }
 
 const defaultPatience = 30_000;
@@ -101,13 +108,19 @@ function openImport(
     deps.emit({ kind: 'cache-source', id, records: records.length, isInline: read.isInline, ...time });
     const cache = importedCache({ id, records, result: layers.result, isAvailable: layers.isAvailable });
     imported.set(cache, cache);
-    return cache;
+    return { cache, mounts: read.mounts, about: read.about };
   });
-  const cache = reading.catch(error => {
+  const whole = reading.catch(error => {
     deps.emit({ kind: 'cache-source', id, error: error instanceof Error ? error.message : String(error) });
     return undefined;
   });
-  return { id, cache, knows: digest => known.get(digest) };
+  return {
+    id,
+    cache: whole.then(read => read?.cache),
+    mounts: whole.then(read => read?.mounts ?? []),
+    about: whole.then(read => read?.about),
+    knows: digest => known.get(digest),
+  };
 }
 
 /** Runs work that gives up after a time, with a reason that names the time. */
@@ -156,14 +169,26 @@ async function readRecordsOf(
   readonly records: readonly CacheRecordNode<CacheLayer>[];
   readonly layers: SourceCacheLayers;
   readonly isInline: boolean;
+  readonly mounts: readonly ImportedMount[];
+  readonly about: CacheAbout | undefined;
 }> {
   if (typeof place === 'string') throw new RemoteCacheError(place);
-  const { reader, caches, isInline } = await readCaches(place, deps, vertex, signal);
+  const { reader, caches, manifest } = await readCaches(place, deps, vertex, signal);
   const descriptors = caches.flatMap(cache => cache.layers);
   const layers = sourceCacheLayers(id, descriptors, reader, deps, vertex.warn, memoryOf(id, place, deps));
   const graph = recordGraph<CacheLayer>();
   for (const { config } of caches) readRecords(graph, config, layers.find);
-  return { records: graph.records(), layers, isInline };
+  const isCache = manifest?.kind === 'cache';
+  const mounts = (isCache ? manifest.mounts : []).map(mount => ({
+    ...mount,
+    source: id,
+    // Opened when it is read: a file that is not there would fail with nobody to hear of it.
+    async *open(offset: number, inner: AbortSignal) {
+      yield* reader.open(mount.descriptor, offset, inner);
+    },
+  }));
+  const isInline = manifest !== undefined && !isCache;
+  return { records: graph.records(), layers, isInline, mounts, about: isCache ? manifest.about : undefined };
 }
 
 /** Notes where the layers of a source are. A directory of a client is out of reach once its build has ended. */
@@ -186,17 +211,21 @@ async function readCaches(
   deps: CacheImportDeps,
   vertex: CacheVertex,
   signal: AbortSignal,
-): Promise<{ readonly reader: LayerReader; readonly caches: readonly SourceCache[]; readonly isInline: boolean }> {
+): Promise<{
+  readonly reader: LayerReader;
+  readonly caches: readonly SourceCache[];
+  readonly manifest?: ReadManifest;
+}> {
   if (place.type === 's3' || place.type === 'gha') {
     const reader = objectsOf(place, deps);
-    return { reader, caches: documentCaches(await reader.documents(signal)), isInline: false };
+    return { reader, caches: documentCaches(await reader.documents(signal)) };
   }
   const reader = readerOf(place, deps);
   const root = await resolve(reader, place, signal);
   const showType = (mediaType: string) =>
     vertex.step(`inferred cache manifest type: ${mediaType}`, async () => undefined);
   const { caches, manifest } = await readSource(reader, root, showType, signal);
-  return { reader, caches, isInline: manifest.kind !== 'cache' };
+  return { reader, caches, manifest };
 }
 
 async function resolve(reader: ContentReader, place: ContentPlace, signal: AbortSignal): Promise<Descriptor> {

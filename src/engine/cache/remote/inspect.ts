@@ -4,11 +4,13 @@ import { type Digest, isDigest } from '../../../wire/oci/digest.ts';
 import { newestResult } from '../../solver/record-graph.ts';
 import type { Timestamp } from '../../status/event.ts';
 import { timestampOf } from '../timestamp.ts';
+import type { CacheAbout } from './cache-about.ts';
 import { RemoteCacheError } from './content-place.ts';
 import { layersOf, placedRecords } from './export-content.ts';
 import { identityOf, objectsOf, readerOf } from './import.ts';
 import type { SourceCache } from './inline-image.ts';
 import { checkedBytes } from './lost-layer.ts';
+import type { MountLayer } from './mount-layers.ts';
 import { documentCaches } from './object-place.ts';
 import { readImportOptions } from './options.ts';
 import type { CacheImportDeps, CacheRequest } from './port.ts';
@@ -43,6 +45,19 @@ export interface InspectedLayer {
   readonly isUsed: boolean;
 }
 
+/** A cache mount that travels with a cache. */
+interface InspectedMount {
+  /** As steps name it. */
+  readonly id: string;
+  /** It started with the files of an input. */
+  readonly isSeeded: boolean;
+  readonly description: string;
+  readonly digest: Digest;
+  /** Bytes of the blob. */
+  readonly size: number;
+  readonly createdAt?: Timestamp;
+}
+
 export interface CacheContents {
   /** Its name in messages: that of `--cache-from`. */
   readonly source: string;
@@ -52,10 +67,14 @@ export interface CacheContents {
   readonly root?: Descriptor;
   readonly records: readonly InspectedRecord[];
   readonly layers: readonly InspectedLayer[];
+  /** Cache mounts that travel with it. */
+  readonly mounts: readonly InspectedMount[];
+  /** What it says of itself; BuildKit's caches say nothing. */
+  readonly about?: CacheAbout;
   /** Layers that the config names and nothing describes: results that stand on them cannot be used. */
   readonly undescribed: readonly string[];
   /** Reads a layer's blob: the reason why it is not what its descriptor says, undefined when it is. */
-  verify(layer: InspectedLayer, signal: AbortSignal): Promise<string | undefined>;
+  verify(layer: Pick<InspectedLayer, 'digest'>, signal: AbortSignal): Promise<string | undefined>;
 }
 
 /**
@@ -74,19 +93,26 @@ export async function inspectCache(
   if (place.type === 's3' || place.type === 'gha') {
     const reader = objectsOf(place, deps);
     const caches = documentCaches(await reader.documents(signal));
-    return { source, kind: 'document', ...contentsOf(caches, reader) };
+    return { source, kind: 'document', ...contentsOf(caches, [], reader) };
   }
   const reader = readerOf(place, deps);
   const root = await reader.resolve(signal);
   const { manifest, caches } = await readSource(reader, root, async () => undefined, signal);
-  const kind = manifest.kind === 'cache' ? 'cache' : 'inline';
-  return { source, kind, root: { ...root, mediaType: manifest.mediaType }, ...contentsOf(caches, reader) };
+  const { mounts, about } = manifest.kind === 'cache' ? manifest : { mounts: [], about: undefined };
+  return {
+    source,
+    kind: manifest.kind === 'cache' ? 'cache' : 'inline',
+    root: { ...root, mediaType: manifest.mediaType },
+    ...(about === undefined ? {} : { about }),
+    ...contentsOf(caches, mounts, reader),
+  };
 }
 
 function contentsOf(
   caches: readonly SourceCache[],
+  mounts: readonly MountLayer[],
   reader: LayerReader,
-): Pick<CacheContents, 'records' | 'layers' | 'undescribed' | 'verify'> {
+): Pick<CacheContents, 'records' | 'layers' | 'mounts' | 'undescribed' | 'verify'> {
   const nodes = placedRecords(caches, reader);
   const places = new Map(nodes.map((node, index) => [node, index]));
   const used = layersOf(nodes);
@@ -118,9 +144,13 @@ function contentsOf(
       };
     }),
     layers: [...described.values()].map(descriptor => inspected(descriptor, used.has(descriptor.digest))),
+    mounts: mounts.map(({ id, isSeeded, description, descriptor: { digest, size, annotations } }) => {
+      const createdAt = timestampOf(annotations?.['buildkit/createdat']);
+      return { id, isSeeded, description, digest, size, ...(createdAt === undefined ? {} : { createdAt }) };
+    }),
     undescribed: [...named].filter(digest => !usable(digest)),
     async verify({ digest }, signal) {
-      const descriptor = described.get(digest);
+      const descriptor = described.get(digest) ?? mounts.find(mount => mount.descriptor.digest === digest)?.descriptor;
       return descriptor === undefined ? 'it is not in the cache' : verifyLayer(descriptor, reader, signal);
     },
   };

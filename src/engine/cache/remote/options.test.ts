@@ -11,7 +11,7 @@ const ref = 'localhost:5000/a/b';
 
 test('defaults', () => {
   const form = { compression: { type: 'gzip', force: false }, ociMediaTypes: true, imageManifest: true };
-  const choice = { mode: 'min', ignoreError: false, merge: false, reset: false };
+  const choice = { mode: 'min', ignoreError: false, merge: false, reset: false, mounts: false };
   assert.deepEqual(to('registry', { ref }), {
     type: 'content',
     place: { type: 'registry', reference: { domain: 'localhost:5000', path: 'a/b', tag: 'latest' }, insecure: false },

@@ -43,6 +43,8 @@ export type CacheExportOptions =
       readonly form: ContentForm;
       /** Afterwards delete what the directory's index does not reach. */
       readonly reset: boolean;
+      /** The cache mounts of the build's steps travel with it. */
+      readonly mounts: boolean;
     } & ExportChoice)
   | ({ readonly type: 'object'; readonly place: ObjectPlace } & ExportChoice)
   /** Nothing is written, with a reason. */
@@ -72,18 +74,30 @@ export function readExportOptions({ type, attributes }: CacheRequest, env: NodeJ
   switch (type) {
     case 'inline':
       readChoice(read);
+      refuseMounts(read);
       return { type: 'inline' };
     case 'registry': {
       const form = readForm(read);
-      return { type: 'content', place: registryPlace('exporter', read), form, reset: false, ...readChoice(read) };
+      const mounts = read.boolean('mounts', false);
+      return {
+        type: 'content',
+        place: registryPlace('exporter', read),
+        form,
+        reset: false,
+        mounts,
+        ...readChoice(read),
+      };
     }
     case 'local': {
       const place = { type: 'local', directory: read.required('dest'), tag: read.text('tag') ?? 'latest' } as const;
-      return { type: 'content', place, form: readForm(read), reset: readReset(attributes), ...readChoice(read) };
+      const [reset, mounts] = [readReset(attributes), read.boolean('mounts', false)];
+      return { type: 'content', place, form: readForm(read), reset, mounts, ...readChoice(read) };
     }
     case 's3':
+      refuseMounts(read);
       return { type: 'object', place: readS3Place(read, env), ...readChoice(read) };
     case 'gha': {
+      refuseMounts(read);
       const place = readGhaPlace(read, env, new Date());
       if (typeof place === 'string')
         return { type: 'none', vertex: 'exporting to GitHub Actions Cache', reason: place };
@@ -114,6 +128,11 @@ function unknownType(role: string, type: string, types: readonly string[]): stri
   const near = suggest(type, types, { caseSensitive: false });
   const hint = near === undefined ? `: it is one of ${types.join(', ')}` : ` (did you mean ${near}?)`;
   return `unknown cache ${role}: ${JSON.stringify(type)}${hint}`;
+}
+
+function refuseMounts(read: AttributeReader): void {
+  if (read.boolean('mounts', false))
+    throw new CacheOptionsError('mounts=true: only caches of type registry and local carry cache mounts');
 }
 
 function readChoice(read: AttributeReader): ExportChoice {

@@ -43,6 +43,38 @@ export interface CacheDirectories {
   writer(directory: string, tag: string): ContentWriter;
 }
 
+/** A cache mount as steps name it. */
+export interface MountName {
+  readonly id: string;
+  /** It starts with the files of an input. */
+  readonly isSeeded: boolean;
+}
+
+/** What exports of cache mounts need. */
+export interface MountExportDeps {
+  /** Where the cache mounts of this machine are. */
+  readonly root: string;
+  /** Those of the build's steps, cached or not. */
+  readonly names: () => readonly MountName[];
+  readonly content: Pick<ContentStore, 'ingestPath' | 'adopt' | 'has' | 'read' | 'write' | 'path' | 'delete'>;
+}
+
+/** A base image that steps of a cache stand on. */
+export interface CacheBase {
+  /** As the build named it, `docker.io/library/node:20`. */
+  readonly name: string;
+  readonly digest: string;
+  /** When the name was found to mean that. */
+  readonly resolvedAt: Timestamp;
+}
+
+/** What an export says of itself. */
+export interface CacheOrigin {
+  /** The program that made it, with its version. */
+  readonly builder: string;
+  readonly bases: readonly CacheBase[];
+}
+
 /** What an import needs. */
 export interface CacheImportDeps extends ProgressDeps {
   readonly registryFor: RegistryFor;
@@ -72,4 +104,8 @@ export interface CacheExportDeps extends ProgressDeps {
   readonly repositoryOf: (digest: string) => string | undefined;
   readonly http: ObjectHttp;
   readonly env: NodeJS.ProcessEnv;
+  /** Asked when the build has ended; exports say nothing of themselves without it. */
+  readonly origin?: () => CacheOrigin;
+  /** For exports with `mounts=true`. */
+  readonly mounts?: MountExportDeps | undefined;
 }

@@ -23,8 +23,7 @@ export function openMountCopies(parent: string, originals: readonly string[]): C
       for (const root of originals) {
         using original = await holdCacheMount(root, cache, signal);
         if (original === undefined) continue;
-        const { path } = original;
-        const { description = `cached mount ${cache}` } = request;
+        const { path, description } = original;
         const fill = (directory: string) => copyDirectory(path, directory, signal);
         await fillCacheMount(own.root, cache, { description, fill }, signal);
         break;
