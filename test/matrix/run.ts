@@ -154,8 +154,8 @@ function compare({ id }: MatrixCase, mode: string, seen: ReadonlyMap<string, Imp
   for (const [way, imports] of seen) {
     for (const kind of ['again', 'changed'] as const) {
       const [wanted, found] = [statesOf(reference?.[kind] ?? []), statesOf(imports[kind] ?? [])];
-      count.steps += found.size;
-      count.cached += [...found.values()].filter(state => state === 'cached').length;
+      count.steps += imports[kind]?.length ?? 0;
+      count.cached += (imports[kind] ?? []).filter(({ cached }) => cached).length;
       for (const step of new Set([...wanted.keys(), ...found.keys()])) {
         const [is, shall] = [found.get(step) ?? 'absent', wanted.get(step) ?? 'absent'];
         if (is === shall) continue;
@@ -169,8 +169,12 @@ function compare({ id }: MatrixCase, mode: string, seen: ReadonlyMap<string, Imp
   return isSame ? cell : `**${cell}**`;
 }
 
+/** What became of the steps of a name: a source may be called as the step that it is for. */
 function statesOf(steps: readonly SeenStep[]): Map<string, string> {
-  return new Map(steps.map(({ name, cached, done }) => [name, cached ? 'cached' : done ? 'run' : 'not ended']));
+  const states = new Map<string, string[]>();
+  for (const { name, cached, done } of steps)
+    states.set(name, [...(states.get(name) ?? []), cached ? 'cached' : done ? 'run' : 'not ended']);
+  return new Map([...states].map(([name, all]) => [name, all.sort().join(' and ')]));
 }
 
 function prepareChanged(entry: MatrixCase, dir: string): MatrixBuild {

@@ -77,10 +77,10 @@ export function stepsOf(stderr: string): SeenStep[] {
     .map(line => JSON.parse(line) as RawLine);
   const vertexes = new Map<string, { name: string; cached: boolean; done: boolean; error?: string }>();
   const outputs = new Map<string, string>();
-  /** Steps whose layers were unpacked: one that was cached before has not run. */
+  /** Steps whose layers were fetched or unpacked: one that was cached before has not run. */
   const unpacked = new Set<string>();
   for (const { vertexes: changes = [], statuses = [], logs = [] } of lines) {
-    for (const { id, vertex } of statuses) if (id.startsWith('extracting ')) unpacked.add(vertex);
+    for (const { id, vertex } of statuses) if (/^(?:extracting )?sha256:/.test(id)) unpacked.add(vertex);
     for (const { digest, name, completed, cached = false, error } of changes) {
       const seen = vertexes.get(digest) ?? { name, cached: false, done: false };
       vertexes.set(digest, seen);

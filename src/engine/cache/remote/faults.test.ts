@@ -46,15 +46,23 @@ const faults = {
   'an error': response => void response.writeHead(500).end(),
 } satisfies Record<string, Fault>;
 
-/** A registry that gives the cache of a directory, but for one blob. `faulty.digest` may be changed at any time. */
+/**
+ * A registry that gives the cache of a directory, but for one blob. `faulty.digest`, what the tag names and what is gone may
+ * be changed at any time.
+ */
 async function faultyRegistry(source: string) {
   const faulty: { digest: string; fault: Fault } = { digest: '', fault: () => {} };
+  const gone = new Set<string>();
+  const moving = { tag: '', requests: 0, afterRequest: (_: number) => {} };
   const [entry] = JSON.parse(readFileSync(join(source, 'index.json'), 'utf8')).manifests;
+  moving.tag = entry.digest;
   const server = createServer((request, response) => {
+    response.once('finish', () => moving.afterRequest(++moving.requests));
     const [, kind, name = ''] = /^\/v2\/cache\/(manifests|blobs)\/(.+)$/.exec(request.url ?? '') ?? [];
-    const digest: string = name.startsWith('sha256:') ? name : entry.digest;
+    const digest: string = name.startsWith('sha256:') ? name : moving.tag;
     const path = join(source, 'blobs/sha256', digest.slice('sha256:'.length));
-    if (kind === undefined || !existsSync(path)) return void response.writeHead(kind ? 404 : 200).end();
+    if (kind === undefined || gone.has(digest) || !existsSync(path))
+      return void response.writeHead(kind ? 404 : 200).end();
     const bytes = readFileSync(path);
     if (kind === 'manifests') response.setHeader('content-type', entry.mediaType);
     if (kind === 'manifests') response.setHeader('docker-content-digest', digest);
@@ -66,6 +74,8 @@ async function faultyRegistry(source: string) {
   return {
     request: { type: 'registry', attributes: { ref: `127.0.0.1:${(server.address() as AddressInfo).port}/cache` } },
     faulty,
+    moving,
+    gone,
     root: entry.digest as string,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
@@ -173,6 +183,40 @@ test('a registry that answers slowly: what comes in the end is used, and what do
   const machine = fakeMachine(registry);
   assert.equal(await take(machine, server.request, new Set(), 100), undefined);
   assert.match(machine.complaints().join(), /it was not read within 0.1 s: the build goes on without it/);
+});
+
+test('a tag that changes after any request of an import: all of what it named, or none of it', async t => {
+  const { dest, layer, config } = await exported();
+  const before = JSON.parse(readFileSync(join(dest, 'index.json'), 'utf8')).manifests[0].digest as string;
+  const other = fakeMachine();
+  const others = other.step('something else', [other.root('base')]);
+  await exportTo(other, { type: 'local', attributes: { dest, mode: 'max' } }, others);
+  let moments = 0;
+  for (const isDeleted of [false, true]) {
+    for (let last = 0, requests = 1; last <= requests; last++) {
+      await using server = await faultyRegistry(dest);
+      await using registry = client();
+      const after = server.root;
+      server.moving.tag = before;
+      const move = () => {
+        server.moving.tag = after;
+        if (isDeleted) for (const digest of [before, config, layer]) server.gone.add(digest);
+      };
+      server.moving.afterRequest = count => count === last && move();
+      if (last === 0) move();
+      const machine = fakeMachine(registry);
+      const texts = await take(machine, server.request, new Set()).catch(error => {
+        assert.ok(isDeleted && error instanceof CacheLayerError, String(error));
+        return undefined;
+      });
+      requests = Math.max(requests, server.moving.requests);
+      moments += 1;
+      if (texts !== undefined) assert.deepEqual(texts, whole);
+      else if (last > 0) assert.ok(isDeleted && machine.complaints().length > 0);
+      if (last === requests) assert.deepEqual(texts, whole);
+    }
+  }
+  t.diagnostic(`${moments} moments`);
 });
 
 /** Reads all of a cache; undefined when there is none, else what is wrong with it. */
