@@ -8,6 +8,7 @@ import type { ContentWriter } from './content-place.ts';
 import { machineDirectories } from './directory-place.ts';
 import { exportContent, manifestAnswer } from './export-content.ts';
 import { exportObjects } from './export-objects.ts';
+import { exportWithoutGone } from './gone-layers.ts';
 import { identityOf, objectsOf } from './import.ts';
 import { inlineRecords } from './inline-export.ts';
 import { packMounts } from './mount-layers.ts';
@@ -115,9 +116,14 @@ function exportToContent(
     );
     const writer = writerOf(place, deps);
     using packed = mounts && deps.mounts ? await packMounts(deps.mounts, deps.now, vertex.step, signal) : undefined;
-    const exported = { records, mounts: packed?.layers, origin: deps.origin?.(), now: deps.now() };
+    const exported = { mounts: packed?.layers, origin: deps.origin?.(), now: deps.now() };
     const manifest = await vertex.step('sending cache export', () =>
-      exportContent(exported, form, merge, writer, vertex, signal),
+      exportWithoutGone(
+        records,
+        present => exportContent({ ...exported, records: present }, form, merge, writer, vertex, signal),
+        vertex.warn,
+        signal,
+      ),
     );
     if (reset && manifest !== undefined) await writer.sweep(signal);
     return manifest === undefined ? {} : manifestAnswer(manifest);
@@ -136,7 +142,8 @@ function exportToObjects(
       collectRecords(keys, { mode, compression: defaultCompression }, deps, signal),
     );
     const writer = objectsOf(place, deps);
-    await vertex.step('sending cache export', () => exportObjects(records, merge, writer, vertex, signal));
+    const send = (present: typeof records) => exportObjects(present, merge, writer, vertex, signal);
+    await vertex.step('sending cache export', () => exportWithoutGone(records, send, vertex.warn, signal));
     return {};
   });
 }
