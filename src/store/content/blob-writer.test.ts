@@ -87,6 +87,19 @@ test('levels count, noise does not grow', async () => {
   assert.ok((zstd[1]?.size ?? 0) < (zstd[0]?.size ?? 0));
 });
 
+test('where less work does as well, gzip does less, for hardly more bytes', async t => {
+  using directory = mkdtempDisposableSync(join(tmpdir(), 'outcrop-blob-'));
+  const program = readFileSync(process.execPath).subarray(0, 20 << 20);
+  const usual = await write(join(directory.path, 'usual'), 'gzip', program, { level: 6 });
+  const chosen = await write(join(directory.path, 'chosen'), 'gzip', program);
+  t.diagnostic(`${(chosen.size / usual.size).toFixed(4)} of the size at level 6`);
+  assert.notEqual(chosen.digest, usual.digest);
+  assert.ok(chosen.size < usual.size * 1.01);
+  // The first 8 MiB decide for the next.
+  const short = await write(join(directory.path, 'short'), 'gzip', text);
+  assert.equal(short.digest, (await write(join(directory.path, 'short-6'), 'gzip', text, { level: 6 })).digest);
+});
+
 test('an unfinished blob leaves no file', async () => {
   using directory = mkdtempDisposableSync(join(tmpdir(), 'outcrop-blob-'));
   const path = join(directory.path, 'blob');

@@ -5,12 +5,13 @@ import type { Transform } from 'node:stream';
 import { constants, crc32, createDeflateRaw, createZstdCompress } from 'node:zlib';
 import type { Digest } from '../../wire/oci/digest.ts';
 import type { LayerCompression } from '../../wire/oci/media-types.ts';
+import { type LevelChooser, levelChooser } from './deflate-level.ts';
 import { explainWriteError } from './store-error.ts';
 
 /** How a blob is to be compressed. */
 export interface BlobCompression {
   readonly type: LayerCompression;
-  /** gzip 0 to 9, zstd 1 to 22; the library's default unless said. */
+  /** gzip 0 to 9, zstd 1 to 22; unless said the library's default, or for gzip a lower one that does nearly as well. */
   readonly level?: number;
 }
 
@@ -58,6 +59,7 @@ export function createBlobWriter(
   const file = writing(path, () => openSync(path, 'wx', 0o644));
   const plainHash = createHash('sha256');
   const blobHash = type === 'uncompressed' ? plainHash : createHash('sha256');
+  const levels: LevelChooser = level === undefined ? levelChooser() : { next: () => level };
   const spare: Buffer[] = [];
   const pending: Promise<{ readonly pieces: readonly Buffer[]; readonly block: Buffer }>[] = [];
   let block: Buffer = Buffer.allocUnsafeSlow(blockSize);
@@ -97,7 +99,8 @@ export function createBlobWriter(
       emit(content);
       return undefined;
     }
-    const compressed = type === 'gzip' ? compressGzip(content, dictionary, level, last) : compressZstd(content, level);
+    const compressed =
+      type === 'gzip' ? compressGzip(content, dictionary, levels.next(content), last) : compressZstd(content, level);
     const job = compressed.then(pieces => ({ pieces, block: full }));
     // Its failure is seen when its turn comes.
     job.catch(() => {});
@@ -178,16 +181,17 @@ function writing<T>(path: string, work: () => T): T {
   }
 }
 
-function compressGzip(
+async function compressGzip(
   content: Buffer,
   dictionary: Buffer | undefined,
-  level: number | undefined,
+  level: number | Promise<number>,
   last: boolean,
 ): Promise<Buffer[]> {
+  const chosen = isIncompressible(content) ? constants.Z_NO_COMPRESSION : level;
   return collect(
     content,
     createDeflateRaw({
-      level: isIncompressible(content) ? constants.Z_NO_COMPRESSION : (level ?? constants.Z_DEFAULT_COMPRESSION),
+      level: typeof chosen === 'number' ? chosen : await chosen,
       // Room for all of the result, so that few trips to the thread do it.
       chunkSize: content.length + (content.length >> 8) + 1024,
       finishFlush: last ? constants.Z_FINISH : constants.Z_SYNC_FLUSH,
