@@ -69,7 +69,8 @@ function reverse(text: string): string {
 }
 
 function parse(pattern: string): Token[] {
-  const chars = Array.from(pattern);
+  // A byte order mark at the start is dropped, as it is from words.
+  const chars = Array.from(pattern.replace(/^\ufeff/, ''));
   const tokens: Token[] = [];
   for (let i = 0; i < chars.length; i++) {
     let char = chars[i] ?? '';

@@ -127,8 +127,10 @@ function compileTest(text: string): (path: string) => boolean {
  * follow forgets them.
  */
 function expressionOf(text: string): string {
-  const body = text.replace(/\*\*\/?$|\*\*\/?|[*?.+()$]|\\./gsu, (token, at: number) => {
-    if (token.startsWith('**')) return at + token.length === text.length ? '.*' : '(.*/)?';
+  // A byte order mark at the start is dropped there, too.
+  const pattern = text.replace(/^\ufeff/, '');
+  const body = pattern.replace(/\*\*\/?$|\*\*\/?|[*?.+()$]|\\./gsu, (token, at: number) => {
+    if (token.startsWith('**')) return at + token.length === pattern.length ? '.*' : '(.*/)?';
     if (token === '*') return '[^/]*';
     if (token === '?') return '[^/]';
     return token.startsWith('\\') ? token : `\\${token}`;
