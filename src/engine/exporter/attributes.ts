@@ -33,7 +33,11 @@ export interface ImageAttributes {
   readonly danglingEmptyOnly: boolean;
   readonly canonicalName: boolean;
   readonly annotations: Readonly<Record<string, string>>;
+  readonly configs: OwnConfigs;
 }
+
+/** The image configs that an output brings, by the ids of their platforms; the one for all others under the empty id. */
+type OwnConfigs = ReadonlyMap<string, string>;
 
 type Attributes = Readonly<Record<string, string>>;
 
@@ -74,7 +78,18 @@ export function readImageAttributes(type: 'image' | 'oci' | 'docker', attributes
     danglingEmptyOnly: readBoolean(attributes, 'danging-name-empty-only', false),
     canonicalName: readBoolean(attributes, 'name-canonical', false),
     annotations,
+    configs: ownConfigs(attributes),
   };
+}
+
+/** `containerimage.config[/PLATFORM]`: what a graph without a frontend has for its image. */
+function ownConfigs(attributes: Attributes): OwnConfigs {
+  const configs = new Map<string, string>();
+  for (const [key, value] of Object.entries(attributes)) {
+    const match = /^containerimage\.config(?:\/(.+))?$/.exec(key);
+    if (match !== null) configs.set(match[1] ?? '', value);
+  }
+  return configs;
 }
 
 function splitNames(text: string): string[] {

@@ -57,6 +57,17 @@ test('an output may leave the name to the frontend', async () => {
   await assert.rejects(exported({ name: '*' }), /invalid reference format/);
 });
 
+test('an output may bring the config of the image', async () => {
+  const config = { architecture: 'amd64', os: 'linux', config: { Env: ['A=B'] } };
+  const plain = await exported({});
+  const own = await exported({ 'containerimage.config': JSON.stringify(config) });
+  const platform = await exported({ 'containerimage.config/linux/amd64': JSON.stringify(config) });
+  const other = await exported({ 'containerimage.config/linux/arm64': JSON.stringify(config) });
+  const digests = [plain, own, platform, other].map(({ answers }) => answers['containerimage.digest']);
+  assert.notEqual(digests[1], digests[0]);
+  assert.deepEqual(digests.slice(2), [digests[1], digests[0]]);
+});
+
 test('an archive says when it was made, unless its annotations do', async () => {
   const { entry } = await exported({});
   assert.equal(entry.annotations[CREATED], '1970-01-01T00:16:40Z');

@@ -189,7 +189,8 @@ async function writePlatform(
   const inlineCache = makeInline
     ? await context.progress.step('preparing layers for inline cache', () => makeInline(layers, signal))
     : undefined;
-  const text = finishImageConfig(result.config ?? emptyImageConfig(result.platform), {
+  const own = attributes.configs.get(result.id) ?? attributes.configs.get('');
+  const text = finishImageConfig(own ?? result.config ?? emptyImageConfig(result.platform), {
     layers,
     ...(result.baseConfig === undefined ? {} : { baseConfig: result.baseConfig }),
     ...(epoch === undefined ? {} : { epoch }),
