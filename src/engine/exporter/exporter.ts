@@ -18,7 +18,7 @@ import {
 } from './attributes.ts';
 import type { ExportProgress } from './export-progress.ts';
 import { type ExportTarget, pathTarget } from './export-target.ts';
-import { createdAnnotation, type LayerBlobSource, type WrittenImage, writeImage } from './image-writer.ts';
+import { createdAnnotation, type ImageLayers, type WrittenImage, writeImage } from './image-writer.ts';
 import { orderedDescriptor } from './manifest.ts';
 import { mergeTrees, type TreePart } from './merged-tree.ts';
 import { ociArchive } from './oci-archive.ts';
@@ -38,7 +38,7 @@ export interface ExportRequest {
 export interface ExportContext {
   readonly content: ContentStore;
   readonly images: ImageStore;
-  readonly layers: LayerBlobSource;
+  readonly layers: ImageLayers;
   /** The client for a host; `insecure`: plain HTTP will do, and certificates are not checked. */
   readonly registryFor: (host: string, insecure: boolean) => RegistryClient;
   /** The repository that a blob is known to be in, for mounting it instead of uploading. */

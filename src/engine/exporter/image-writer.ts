@@ -14,10 +14,12 @@ import {
   statement,
 } from './attestation.ts';
 import { type CompressionOptions, ExporterAttributeError, type ImageAttributes } from './attributes.ts';
+import { SPDX_PREDICATE } from './bundle.ts';
 import type { ExportProgress } from './export-progress.ts';
 import { emptyImageConfig, finishImageConfig, isoTime } from './image-config.ts';
 import { type Document, documentTypes, imageIndex, imageManifest } from './manifest.ts';
 import type { Attestation, BuildOutput, LayerBlob, PlatformResult } from './result.ts';
+import { supplementSbom } from './supplement-sbom.ts';
 
 /** How the layers of an image are made into blobs. */
 export interface LayerBlobOptions {
@@ -36,9 +38,15 @@ export interface LayerBlobSource {
   fetch(ref: SnapshotRef, blob: Digest, signal: AbortSignal): Promise<void>;
 }
 
+/** The layers of images, and what is in them. */
+export interface ImageLayers extends LayerBlobSource {
+  /** The place, from the bottom up, of the topmost of these layers that has a file at a path; undefined when none has. */
+  layerOf(ref: SnapshotRef, path: string, signal: AbortSignal): Promise<number | undefined>;
+}
+
 export interface ImageWriterContext {
   readonly content: ContentStore;
-  readonly layers: LayerBlobSource;
+  readonly layers: ImageLayers;
   readonly progress: ExportProgress;
   readonly now: () => Timestamp;
 }
@@ -120,9 +128,7 @@ export async function writeImage(
     const image = images[index];
     const chosen = attestations[index] ?? [];
     if (!image || chosen.length === 0) continue;
-    attestationManifests.push(
-      await writeAttestations(image.descriptor, platform, chosen, attributes, context, put, signal),
-    );
+    attestationManifests.push(await writeAttestations(image, platform, chosen, attributes, context, put, signal));
   }
   const manifests = images.map(({ descriptor }, index) => {
     const own = annotations.manifestDescriptor(output.platforms[index]?.id ?? '');
@@ -212,7 +218,7 @@ function chosenAttestations({ attestations }: PlatformResult, attributes: ImageA
 }
 
 async function writeAttestations(
-  image: Descriptor,
+  { descriptor: image, layers }: { readonly descriptor: Descriptor; readonly layers: readonly Descriptor[] },
   platform: PlatformResult,
   attestations: readonly Attestation[],
   attributes: ImageAttributes,
@@ -221,10 +227,14 @@ async function writeAttestations(
   signal: AbortSignal,
 ): Promise<Descriptor> {
   const statements = await Promise.all(
-    attestations.map(async ({ predicateType, predicate, subjects }) => {
+    attestations.map(async ({ predicateType, predicate, subjects, isCore }) => {
+      const { ref } = platform;
+      const layerOf = async (path: string) =>
+        ref.kind === 'snapshot' ? layers[(await context.layers.layerOf(ref, path, signal)) ?? -1] : undefined;
+      const given = await predicate(signal);
       const text = statement(
         predicateType,
-        await predicate(signal),
+        isCore && predicateType === SPDX_PREDICATE ? await supplementSbom(given, layerOf) : given,
         imageSubjects(attributes.names, image, platform.id),
         subjects,
       );

@@ -1,13 +1,15 @@
+import { lstatSync } from 'node:fs';
+import { join, posix } from 'node:path';
 import type { LayerRecord } from '../../store/snapshot/layer-records.ts';
 import type { LayerStore } from '../../store/snapshot/layer-store.ts';
 import { timestampOf } from '../cache/timestamp.ts';
 import type { SnapshotRef } from '../ops/ref.ts';
 import type { Timestamp } from '../status/event.ts';
-import type { LayerBlobOptions, LayerBlobSource } from './image-writer.ts';
+import type { ImageLayers, LayerBlobOptions } from './image-writer.ts';
 import type { LayerBlob } from './result.ts';
 
 /** The layers of the layer store as blobs. */
-export function layerBlobSource(layers: LayerStore): LayerBlobSource {
+export function layerBlobSource(layers: LayerStore): ImageLayers {
   /** How many layers from the bottom up are the base image's. */
   const baseLength = (ref: SnapshotRef, baseDiffIDs: readonly string[]): number => {
     const differs = ref.layers.findIndex(
@@ -24,7 +26,25 @@ export function layerBlobSource(layers: LayerStore): LayerBlobSource {
       const layer = ref.layers.find(id => layers.get(id)?.origin?.digest === blob);
       if (layer !== undefined) await layers.fetch(layer, signal);
     },
+    async layerOf(ref, path, signal) {
+      await layers.unlazy(ref.layers, signal);
+      const index = ref.layers.findLastIndex(id => hasFile(layers.path(id), path));
+      return index < 0 ? undefined : index;
+    },
   };
+}
+
+/** Whether a layer's directory has something at a path that it does not hide; no link leads out of it. */
+function hasFile(directory: string, path: string): boolean {
+  const names = posix.join('/', path).split('/').slice(1);
+  let place = directory;
+  for (const [index, name] of names.entries()) {
+    place = join(place, name);
+    const found = lstatSync(place, { throwIfNoEntry: false });
+    if (found === undefined || (found.isCharacterDevice() && found.rdev === 0)) return false;
+    if (index < names.length - 1 && !found.isDirectory()) return false;
+  }
+  return true;
 }
 
 async function blobOf(

@@ -28,6 +28,8 @@ export interface Attestation {
   readonly predicateType: string;
   /** Attached only where the exporter says so (`attestation-inline`). */
   readonly inlineOnly: boolean;
+  /** Whether it is the bill of materials of the result itself: images say in it which layer each file is in. */
+  readonly isCore?: boolean;
   /** What it is about; what the exporter makes unless said. */
   readonly subjects?: readonly AttestationSubject[];
   /** Name of its file in directory outputs. */

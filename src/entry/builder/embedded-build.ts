@@ -2,16 +2,18 @@ import { type BuildCaches, openBuildCaches } from '../../engine/cache/remote/bui
 import type { RemoteImport } from '../../engine/cache/remote/import.ts';
 import { retryWithoutLostLayers } from '../../engine/cache/remote/lost-layer.ts';
 import type { CacheBase } from '../../engine/cache/remote/port.ts';
+import { bundledStatements, SPDX_PREDICATE } from '../../engine/exporter/bundle.ts';
 import { dockerEngine } from '../../engine/exporter/docker-engine.ts';
 import { createExportProgress } from '../../engine/exporter/export-progress.ts';
 import { pathTarget } from '../../engine/exporter/export-target.ts';
 import { createExporter, type ExportContext, type Exporter } from '../../engine/exporter/exporter.ts';
-import type { BuildOutput, PlatformResult } from '../../engine/exporter/result.ts';
+import type { Attestation, BuildOutput, PlatformResult } from '../../engine/exporter/result.ts';
 import { type Ref, scratch } from '../../engine/ops/ref.ts';
 import { contentsOf } from '../../engine/ops/ref-contents.ts';
 import type { CacheKey } from '../../engine/solver/key.ts';
 import type { EventSink, PlanEvent } from '../../engine/status/event.ts';
 import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
+import { CORE_SCAN } from '../../plan/frontend/sbom.ts';
 import type { LoadedGraph } from '../../plan/llb/load.ts';
 import { buildError, type ErrorPlaces } from './build-error.ts';
 import { type ProvenanceRecorder, recordProvenance } from './build-provenance.ts';
@@ -110,7 +112,7 @@ async function attemptBuild(
       ),
     );
     imports = caches.imports;
-    const plan = await planDockerfile(host, frontend.options, signal, (warning, dockerfile) =>
+    const plan = await planDockerfile(host, planOptions(request, frontend.options), signal, (warning, dockerfile) =>
       placed(warningEvent(warning, { dockerfile })),
     );
     checkNoCacheStages(request, plan.dockerfile.data);
@@ -122,7 +124,12 @@ async function attemptBuild(
     for (const platform of plan.platforms) {
       if (platform.definition.def.length > 0) graphs.set(platform, load(platform.definition));
     }
-    const output = await solvePlan(plan, graphs, { build, recorder, caches }, signal);
+    const output = await solvePlan(
+      plan,
+      graphs,
+      { build, load, files: exportContext(engine).open, recorder, caches },
+      signal,
+    );
     const response: Record<string, string> = {};
     for (const exporter of exporters)
       Object.assign(response, await runExport(exporter, output, engine, placed, signal));
@@ -151,8 +158,17 @@ function notePositions(plan: DockerfilePlan, positions: Map<string, number>): vo
     positions.set(digest, Math.min(positions.get(digest) ?? lines.start, lines.start));
 }
 
+/** What the frontend plans by: it plans the scanner too that the request asks for. */
+function planOptions({ attests }: BuildRequest, options: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  const asked = attests.get('sbom')?.split(',') ?? ['disabled=true'];
+  if (asked.includes('disabled=true')) return options;
+  return new Map([...options, ['attest:sbom', asked.filter(field => field !== 'disabled=false').join(',')]]);
+}
+
 interface Solving {
   readonly build: BuildScope['build'];
+  readonly load: BuildScope['load'];
+  readonly files: ExportContext['open'];
   readonly recorder: ProvenanceRecorder;
   readonly caches: BuildCaches;
 }
@@ -161,10 +177,20 @@ interface Solving {
 async function solvePlan(
   plan: DockerfilePlan,
   graphs: ReadonlyMap<PlatformPlan, LoadedGraph>,
-  { build, recorder, caches: { imports, exports } }: Solving,
+  { build, load, files, recorder, caches: { imports, exports } }: Solving,
   signal: AbortSignal,
 ): Promise<BuildOutput & { readonly keys: readonly CacheKey<Ref>[] }> {
   const keys: CacheKey<Ref>[] = [];
+  const scan = async ({ sbom }: PlatformPlan): Promise<Attestation[]> => {
+    if (sbom === undefined) return [];
+    const { result } = await build(load(sbom), signal, imports);
+    const { tree } = await files(result, signal);
+    return bundledStatements(
+      tree,
+      { path: '', predicateType: SPDX_PREDICATE, inlineOnly: false, core: CORE_SCAN },
+      signal,
+    );
+  };
   const solve = async (platform: PlatformPlan): Promise<PlatformResult> => {
     const graph = graphs.get(platform);
     const solved = graph && (await build(graph, signal, imports));
@@ -181,7 +207,10 @@ async function solvePlan(
         ? { inlineCache: (layers, inner) => exports.inlineCache(solved.keys, ref, layers, inner) }
         : {}),
     };
-    return { ...result, attestations: graph ? recorder.attestation(plan, platform, graph, result) : [] };
+    return {
+      ...result,
+      attestations: graph ? [...(await scan(platform)), ...recorder.attestation(plan, platform, graph, result)] : [],
+    };
   };
   const platforms = await Promise.all(plan.platforms.map(solve));
   const epoch = plan.platforms[0]?.sourceDateEpoch;

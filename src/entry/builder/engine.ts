@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type BlobPlaces, blobPlaces } from '../../engine/cache/remote/blob-places.ts';
 import { snapshotResults } from '../../engine/cache/snapshot-results.ts';
 import { sqliteKeyStore } from '../../engine/cache/sqlite-key-store.ts';
-import type { LayerBlobSource } from '../../engine/exporter/image-writer.ts';
+import type { ImageLayers } from '../../engine/exporter/image-writer.ts';
 import { layerBlobSource } from '../../engine/exporter/layer-blob-source.ts';
 import { type CacheMountStore, openCacheMounts } from '../../engine/ops/exec/cache-mount.ts';
 import type { Ref } from '../../engine/ops/ref.ts';
@@ -45,7 +45,7 @@ export interface Engine extends Registries {
   readonly content: ContentStore;
   readonly images: ImageStore;
   readonly layers: LayerStore;
-  readonly layerBlobs: LayerBlobSource;
+  readonly layerBlobs: ImageLayers;
   /** Where layers of imported caches came from. */
   readonly places: BlobPlaces;
   readonly runtime: Runtime;

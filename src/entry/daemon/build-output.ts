@@ -11,7 +11,7 @@ import { parsePlatform } from '../../wire/oci/platform.ts';
 import type { ClientBuild } from './client-build.ts';
 import { clientProvenance, type PinCollector, provenanceOptions } from './client-provenance.ts';
 import { frontendAttestations } from './frontend-attestations.ts';
-import { type FrontendResult, type ResultRef, resultRefs } from './frontend-result.ts';
+import { type FrontendResult, platformsOf, type ResultRef, resultRefs } from './frontend-result.ts';
 import { platformID } from './worker.ts';
 
 /** What exporters take, and the keys that caches are exported from. */
@@ -113,28 +113,6 @@ export async function buildOutput(
 function textOf({ metadata }: FrontendResult, name: string, key: string): string | undefined {
   const bytes = metadata.get(key === '' ? name : `${name}/${key}`) ?? metadata.get(name);
   return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
-}
-
-/** The platforms that the frontend names its results for, by key (gateway facts, 5). */
-function platformsOf({ metadata }: FrontendResult): Map<string, Platform> {
-  const bytes = metadata.get('refs.platforms');
-  if (bytes === undefined) return new Map();
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder().decode(bytes));
-  } catch (cause) {
-    throw new StatusError(Code.unknown, 'failed to parse platforms passed to provenance processor', { cause });
-  }
-  const named = value as { readonly Platforms?: readonly { ID: string; Platform: Platform }[] } | null;
-  const list = named?.Platforms;
-  if (list === undefined || list.length === 0)
-    throw new StatusError(Code.unknown, 'invalid empty platforms index for exporter');
-  for (const { ID, Platform: platform } of list) {
-    if (ID === '') throw new StatusError(Code.unknown, 'invalid empty platform key for exporter');
-    if (!platform.os || !platform.architecture)
-      throw new StatusError(Code.unknown, `invalid platform value of ${ID} for exporter`);
-  }
-  return new Map(list.map(({ ID, Platform: platform }) => [ID, platform]));
 }
 
 function platformOfKey(key: string, config: string | undefined): Platform | undefined {

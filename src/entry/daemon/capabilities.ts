@@ -26,6 +26,7 @@ const LLB = `
   constraints platform meta.ignorecache meta.description meta.exportcache
   mergeop diffop passthroughop
   exporter.image.annotations exporter.image.attestations exporter.sourcedateepoch exporter.multiple
+  exporter.session
   source.policy source.policy.session gc.freespacefilter history.filter
 `;
 
@@ -35,6 +36,7 @@ const FRONTEND = `
   importcaches proto.refarray reference.output frontend.inputs gateway.solve.metadata frontend.caps
   gateway.exec gateway.exec.extrahosts gateway.exec.secretenv gateway.exec.signals gateway.exec.filesystem
   gateway.solve.evaluate gateway.evaluate gateway.warnings reference.attestations source.metaresolver
+  source.metaresolver.image.attestations
 `;
 
 const DEPRECATED_FRONTEND = ['solve.inlinereturn'];

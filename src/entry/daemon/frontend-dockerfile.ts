@@ -15,7 +15,8 @@ import { warningEvent } from '../builder/warning-event.ts';
 import { hasLlbCapability } from './capabilities.ts';
 import type { ClientBuild, FrontendRequest } from './client-build.ts';
 import { FrontendCapabilityError, FrontendError, SubrequestError } from './error-status.ts';
-import type { FrontendResult, ResultRef } from './frontend-result.ts';
+import type { FrontendResult, ResultAttestation, ResultRef } from './frontend-result.ts';
+import { scanAttestation } from './scan-result.ts';
 
 const NAME = 'dockerfile.v0';
 
@@ -81,6 +82,7 @@ function requestResult(build: ClientBuild, { metadata, dockerfile, warnings }: R
 async function planResult(build: ClientBuild, plan: DockerfilePlan, call: FrontendCall): Promise<FrontendResult> {
   const metadata = new Map<string, Uint8Array>();
   const refs = new Map<string, ResultRef | undefined>();
+  const attestations = new Map<string, readonly ResultAttestation[]>();
   const set = (key: string, platform: PlatformPlan, value: string | undefined) => {
     if (value !== undefined) metadata.set(plan.isMultiPlatform ? `${key}/${platform.id}` : key, Buffer.from(value));
   };
@@ -88,7 +90,8 @@ async function planResult(build: ClientBuild, plan: DockerfilePlan, call: Fronte
     refs.set(platform.id, await build.makeRef(platform.definition, call));
     set('containerimage.config', platform, platform.imageConfig);
     set('containerimage.base.config', platform, platform.baseImageConfig);
-    const { sourceDateEpoch: epoch } = platform;
+    const { sourceDateEpoch: epoch, sbom } = platform;
+    if (sbom !== undefined) attestations.set(platform.id, [scanAttestation(await build.makeRef(sbom, call))]);
     set('source.date.epoch', platform, epoch === undefined ? undefined : String(epoch));
   }
   const platforms = plan.platforms.map(({ id, platform }) => ({ ID: id, Platform: platform }));
@@ -98,7 +101,7 @@ async function planResult(build: ClientBuild, plan: DockerfilePlan, call: Fronte
     ref: plan.isMultiPlatform ? undefined : only,
     refs: plan.isMultiPlatform ? refs : undefined,
     metadata,
-    attestations: new Map(),
+    attestations,
   };
 }
 

@@ -2,6 +2,9 @@ import type { FrontendCall } from '../../engine/exporter/provenance-request.ts';
 import type { Ref } from '../../engine/ops/ref.ts';
 import type { CacheKey } from '../../engine/solver/key.ts';
 import type { LoadedGraph } from '../../plan/llb/load.ts';
+import { Code } from '../../wire/grpc/code.ts';
+import { StatusError } from '../../wire/grpc/status.ts';
+import type { Platform } from '../../wire/oci/descriptor.ts';
 import type { Attestation } from '../../wire/proto/gen/control/gateway_pb.ts';
 import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
 
@@ -51,4 +54,26 @@ export function resultRefs(
   if (refs === undefined) return [['', ref]];
   const place = (platform: string) => (order.includes(platform) ? order.indexOf(platform) : order.length);
   return [...refs].sort(([a], [b]) => place(a) - place(b) || (a < b ? -1 : 1));
+}
+
+/** The platforms that the frontend names its results for, by key (gateway facts, 5). */
+export function platformsOf({ metadata }: FrontendResult): Map<string, Platform> {
+  const bytes = metadata.get('refs.platforms');
+  if (bytes === undefined) return new Map();
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (cause) {
+    throw new StatusError(Code.unknown, 'failed to parse platforms passed to provenance processor', { cause });
+  }
+  const named = value as { readonly Platforms?: readonly { ID: string; Platform: Platform }[] } | null;
+  const list = named?.Platforms;
+  if (list === undefined || list.length === 0)
+    throw new StatusError(Code.unknown, 'invalid empty platforms index for exporter');
+  for (const { ID, Platform: platform } of list) {
+    if (ID === '') throw new StatusError(Code.unknown, 'invalid empty platform key for exporter');
+    if (!platform.os || !platform.architecture)
+      throw new StatusError(Code.unknown, `invalid platform value of ${ID} for exporter`);
+  }
+  return new Map(list.map(({ ID, Platform: platform }) => [ID, platform]));
 }

@@ -25,6 +25,8 @@ export interface ClientSolve {
   readonly cacheExports: readonly CacheRequest[];
   readonly cacheImports: readonly CacheRequest[];
   readonly entitlements: ReadonlySet<string>;
+  /** Whether the client is asked for further exporters once the result is known. */
+  readonly asksForExporters: boolean;
   readonly isInternal: boolean;
   readonly policies: readonly Policy[];
   /** The session whose client decides on sources; empty where none does. */
@@ -63,6 +65,7 @@ export function readSolveRequest(request: SolveRequest, allowed: ReadonlySet<str
     })),
     ...cachesOf(request),
     entitlements: grant(request.Entitlements, allowed),
+    asksForExporters: request.EnableSessionExporter,
     isInternal: request.Internal,
     policies: request.SourcePolicy === undefined ? [] : [request.SourcePolicy],
     policySession: request.SourcePolicySession,

@@ -8,6 +8,7 @@ import { Code } from '../../wire/grpc/code.ts';
 import { StatusError } from '../../wire/grpc/status.ts';
 import { digestOf } from '../../wire/oci/digest.ts';
 import type { SolveRequest } from '../../wire/proto/gen/control/control_pb.ts';
+import { finalizeExport, findExporters } from '../../wire/session/exporter.ts';
 import { shown } from '../builder/embedded-host.ts';
 import { buildOutput, type ClientOutput } from './build-output.ts';
 import { type BuildRecord, recordBuild } from './build-record.ts';
@@ -17,9 +18,10 @@ import { collectPins } from './client-provenance.ts';
 import type { DaemonServices } from './daemon-services.ts';
 import { DANGLING_PREFIX } from './docker/stored-images.ts';
 import { errorStatus } from './error-status.ts';
-import type { FrontendResult } from './frontend-result.ts';
+import { type FrontendResult, platformsOf, resultRefs } from './frontend-result.ts';
 import { createBridge } from './gateway/bridge.ts';
 import { platformWarnings } from './platform-warnings.ts';
+import { withScans } from './scan-result.ts';
 import { sessionTarget } from './session-target.ts';
 import type { ClientSolve } from './solve-request.ts';
 import { type ExporterRequest, readSolveRequest } from './solve-request.ts';
@@ -35,10 +37,7 @@ const EXPORTERS = ['image', 'moby', 'oci', 'docker', 'local', 'tar'];
  */
 export async function runSolve(services: DaemonServices, message: SolveRequest, signal: AbortSignal): Promise<Answers> {
   const request = readSolveRequest(message, services.entitlements);
-  for (const { type } of request.exporters) {
-    if (!EXPORTERS.includes(type))
-      throw new StatusError(Code.unknown, `exporter ${JSON.stringify(type)} could not be found`);
-  }
+  checkExporters(request.exporters);
   using entry = services.builds.open(request.ref);
   const run = (record?: BuildRecord): Promise<Answers> => {
     const attempt = (lost: Set<string>) => runBuild(services, request, entry, { record, lost }, signal);
@@ -56,6 +55,13 @@ export async function runSolve(services: DaemonServices, message: SolveRequest, 
   }
   await record.finish();
   return answers;
+}
+
+function checkExporters(exporters: readonly ExporterRequest[]): void {
+  for (const { type } of exporters) {
+    if (!EXPORTERS.includes(type))
+      throw new StatusError(Code.unknown, `exporter ${JSON.stringify(type)} could not be found`);
+  }
 }
 
 /** Whether the client runs the frontend, and talks to us through LLBBridge. */
@@ -80,17 +86,22 @@ async function runBuild(
   using _store = await services.gate.enter(signal);
   const pins = collectPins();
   await using build = openClientBuild(services, request, { emit: entry.progress.sink, onEvent: pins.note, lost });
-  const exporters = request.exporters.map((exporter, index) => clientExporter(services, build, exporter, index));
+  const named = request.exporters.map((exporter, index) => clientExporter(services, build, exporter, index));
   const caches = openBuildCaches({ from: request.cacheImports, to: request.cacheExports }, build.cacheDeps, signal);
   build.useImports(caches.imports);
-  const result = await frontendResult(build, entry, signal);
+  const result = await withScans(build, await frontendResult(build, entry, signal), signal);
+  const found = request.asksForExporters ? await sessionExporters(services, build, result, signal) : [];
+  const exporters = [
+    ...named,
+    ...found.map((exporter, index) => clientExporter(services, build, exporter, named.length + index)),
+  ];
   const output = await buildOutput(
     build,
     result,
     {
       pins,
       caches: caches.exports,
-      needsLayers: request.exporters.some(({ type }) => type !== 'local' && type !== 'tar'),
+      needsLayers: [...request.exporters, ...found].some(({ type }) => type !== 'local' && type !== 'tar'),
     },
     signal,
   );
@@ -107,6 +118,8 @@ async function runBuild(
   for (const [key, value] of result.metadata)
     if (key.startsWith('frontend.')) answers[key] = new TextDecoder().decode(value);
   Object.assign(answers, await caches.exports.run(output.keys, signal));
+  if (request.asksForExporters)
+    await finalizeExport((await services.sessions.get(request.session, signal)).channel, answers, signal);
   await record?.result(result, output, exported, signal);
   entry.bridge = undefined;
   return answers;
@@ -124,6 +137,22 @@ async function frontendResult(build: ClientBuild, entry: TableEntry, signal: Abo
   const bridge = build.own(createBridge(build, inputs));
   entry.bridge = bridge;
   return unlessAborted(bridge.returned, signal);
+}
+
+/** The exporters that the client chooses now that the result is there. */
+async function sessionExporters(
+  { sessions }: DaemonServices,
+  { request }: ClientBuild,
+  result: FrontendResult,
+  signal: AbortSignal,
+): Promise<readonly ExporterRequest[]> {
+  const refs = resultRefs(result, [...platformsOf(result).keys()]).flatMap(([, ref]) => ref ?? []);
+  await Promise.all(refs.map(ref => ref.solve(signal)));
+  const { channel } = await sessions.get(request.session, signal);
+  const ids = refs.map(({ id }) => id);
+  const found = await findExporters(channel, Object.fromEntries(result.metadata), ids, signal);
+  checkExporters(found);
+  return found;
 }
 
 function clientExporter(

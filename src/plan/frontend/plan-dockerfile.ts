@@ -19,6 +19,7 @@ import type { FrontendHost } from './host.ts';
 import { FrontendOptionError, parseFrontendOptions } from './options.ts';
 import { marshalTarget, type ParsedBuild, type PlatformPlan, planPlatform, planTarget } from './plan-platform.ts';
 import { withResolveCache } from './resolve-cache.ts';
+import { lookUpScanner } from './sbom.ts';
 import { outlineOf } from './stage-outline.ts';
 
 export type { PlatformPlan } from './plan-platform.ts';
@@ -65,8 +66,9 @@ export async function planDockerfile(
     const build = parseBuild(loaded, checks, linter);
     const { targetPlatforms, multiPlatform } = build.options;
     const targets = targetPlatforms.length === 0 ? [undefined] : targetPlatforms;
+    const scanner = await lookUpScanner(build.host, build.options, build.signal);
     const platforms = await Promise.all(
-      targets.map((target, i) => planPlatform(build, target, i === 0 ? linter : silent)),
+      targets.map((target, i) => planPlatform(build, target, i === 0 ? linter : silent, scanner)),
     );
     failOnWarnings(checks, warnings);
     return { platforms, isMultiPlatform: multiPlatform, dockerfile: loaded.dockerfile, warnings };

@@ -18,6 +18,7 @@ import type { FrontendOptions } from './options.ts';
 import type { PlanContext } from './plan-context.ts';
 import { planStages } from './plan-stages.ts';
 import { resolveBases } from './resolve-bases.ts';
+import { type SbomScanner, scanDefinition, scanTargets } from './sbom.ts';
 import type { StageState } from './stage.ts';
 import { buildStageGraph } from './stage-graph.ts';
 
@@ -45,6 +46,8 @@ export interface PlatformPlan {
   readonly baseImageConfig: string | undefined;
   /** Seconds since 1970. */
   readonly sourceDateEpoch: number | undefined;
+  /** The directory with the statements of the scanner that the client asks for. */
+  readonly sbom?: Definition;
   readonly steps: readonly PlannedStep[];
 }
 
@@ -63,23 +66,37 @@ export async function planPlatform(
   build: ParsedBuild,
   wanted: Platform | undefined,
   linter: Linter,
+  scanner: SbomScanner | undefined,
 ): Promise<PlatformPlan> {
   const { context, target } = await planTarget(build, wanted, linter, 'what the target needs');
   const { buildPlatform } = context;
   finishImage(context, target.image);
   const { definition, digests } = marshalTarget(context, target);
+  const id = formatPlatformAll(normalizePlatform(wanted ?? buildPlatform));
   return {
-    id: formatPlatformAll(normalizePlatform(wanted ?? buildPlatform)),
+    id,
     platform: exportPlatform(wanted ?? buildPlatform, target.image),
     definition,
     imageConfig: formatImage(target.image),
     baseImageConfig: target.baseImage === undefined ? undefined : formatImage(target.baseImage),
     sourceDateEpoch: context.epoch,
+    ...(scanner === undefined ? {} : { sbom: planScan(context, target, scanner, id) }),
     steps: context.steps.flatMap(({ stage, instruction: { lines, source }, vertex }) => {
       const digest = digests.get(vertex);
       return digest === undefined ? [] : [{ stage: stage.shownName, lines, text: source, digest }];
     }),
   };
+}
+
+function planScan(context: PlanContext, target: StageState, scanner: SbomScanner, id: string): Definition {
+  const { ignoreCache, ...targets } = scanTargets(context, target);
+  const { host, buildPlatform } = context;
+  return scanDefinition(
+    scanner,
+    targets,
+    { name: id, ignoreCache },
+    { platform: buildPlatform, supports: capability => host.supports(capability) },
+  );
 }
 
 /** Writes the graph of a planned stage. @throws MarshalError */

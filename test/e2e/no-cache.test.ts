@@ -1,0 +1,53 @@
+/** What a step that ignores the cache finds in its cache mounts, here and on a daemon. */
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { outcrop } from '../support/cli.ts';
+import { startDaemon } from '../support/daemon.ts';
+
+const BASE = fileURLToPath(new URL('../vectors/base-image', import.meta.url));
+
+const DOCKERFILE = `FROM base AS one
+ARG N
+RUN --mount=type=cache,id=own,target=/c echo $N > /c/$N && ls /c > /own
+RUN --mount=type=cache,id=seeded,target=/c,mode=0773 touch /c/$N && ls /c > /seeded
+RUN --mount=type=cache,id=own,target=/d ls /d > /later
+FROM base AS two
+ARG N
+RUN --mount=type=cache,id=other,target=/c echo $N > /c/$N && ls /c > /other
+FROM scratch
+COPY --from=one /own /seeded /later /
+COPY --from=two /other /
+`;
+
+test('it finds them empty, as the steps of one build left them, and so does nobody else', async () => {
+  using work = mkdtempDisposableSync(join(tmpdir(), 'outcrop-no-cache-'));
+  await using daemon = await startDaemon();
+  const context = join(work.path, 'context');
+  mkdirSync(context);
+  writeFileSync(join(context, 'Dockerfile'), DOCKERFILE);
+  for (const flags of [[], ['--builder', daemon.address]]) {
+    const out = join(work.path, `out-${flags.length}`);
+    const build = async (n: string, ...more: string[]) => {
+      const all = [...flags, '--build-context', `base=oci-layout://${BASE}:latest`, '--build-arg', `N=${n}`];
+      const { code, stderr } = await outcrop(['build', '--progress=plain', ...all, ...more, '-o', out, context], {
+        root: join(work.path, 'root'),
+      });
+      assert.equal(code, 0, stderr);
+      return Object.fromEntries(
+        ['own', 'seeded', 'later', 'other'].map(name => [
+          name,
+          readFileSync(join(out, name), 'utf8').trim().replaceAll('\n', ' '),
+        ]),
+      );
+    };
+    assert.deepEqual(await build('a'), { own: 'a', seeded: 'a', later: 'a', other: 'a' });
+    assert.deepEqual(await build('b'), { own: 'a b', seeded: 'a b', later: 'a b', other: 'a b' });
+    const filtered = await build('c', '--no-cache-filter', 'one');
+    assert.deepEqual(filtered, { own: 'c', seeded: 'c', later: 'c', other: 'a b c' });
+    assert.deepEqual(await build('d', '--no-cache'), { own: 'd', seeded: 'd', later: 'd', other: 'd' });
+  }
+});
