@@ -15,6 +15,7 @@ import { lintFile } from '../../src/plan/dockerfile/lint/lint-file.ts';
 import type { ParsedFile } from '../../src/plan/dockerfile/node.ts';
 import { parseFile } from '../../src/plan/dockerfile/parse-file.ts';
 import { positionAt } from '../../src/plan/dockerfile/source.ts';
+import { listTokens } from '../../src/plan/dockerfile/tokens.ts';
 import { checkDockerfile } from '../../src/plan/frontend/plan-dockerfile.ts';
 import { recordedHost } from '../../src/plan/frontend/testing-host.ts';
 import { createPathFilter } from '../../src/wire/fsutil/path-filter.ts';
@@ -151,7 +152,7 @@ export const SUBJECTS: readonly Subject[] = [
   },
 ];
 
-/** Every piece of a logical line has to stand where the node says it does. */
+/** Every piece of a logical line, and every token, has to stand where it says it does. */
 function positionsHold(input: Buffer, file: ParsedFile): void {
   const lines = new TextDecoder('utf-8').decode(input).split('\n');
   for (const node of file.nodes) {
@@ -162,5 +163,9 @@ function positionsHold(input: Buffer, file: ParsedFile): void {
       const piece = node.original.slice(offset, next);
       assert.equal(lines[line - 1]?.slice(column - 1, column - 1 + piece.length), piece);
     }
+  }
+  for (const { start, end, text } of listTokens(lines.join('\n'), file)) {
+    if (start.line === end.line) assert.equal(lines[start.line - 1]?.slice(start.column - 1, end.column - 1), text);
+    else assert.ok(start.line < end.line && end.line <= lines.length);
   }
 }

@@ -33,3 +33,5 @@ export { positionAt } from './source.ts';
 export { renderError, renderErrorSource, renderSourceBlock } from './source-block.ts';
 export type { TargetJson } from './targets.ts';
 export { listTargets, renderTargets } from './targets.ts';
+export type { Token, TokenKind } from './tokens.ts';
+export { listTokens } from './tokens.ts';

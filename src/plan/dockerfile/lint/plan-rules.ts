@@ -11,6 +11,7 @@ import type {
   LabelInstruction,
   Stage,
 } from '../instruction.ts';
+import { isSecretName } from '../secret-name.ts';
 import type { LineRange } from '../source.ts';
 import { suggest } from '../suggest.ts';
 import type { Linter } from './linter.ts';
@@ -101,12 +102,9 @@ export function lintLegacyPairs(linter: Linter, { keyword, pairs, lines }: EnvIn
   linter.report('LegacyKeyValueFormat', message, lines);
 }
 
-const SECRET = /(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)/iu;
-const NO_SECRET = /(?:_|^)(?:public|file|version)(?:_|$)/iu;
-
 /** A name that says that its value is secret. */
 export function lintSecretName(linter: Linter, keyword: 'ARG' | 'ENV', name: string, lines: LineRange): void {
-  if (!SECRET.test(name) || NO_SECRET.test(name)) return;
+  if (!isSecretName(name)) return;
   const message = `Do not use ARG or ENV instructions for sensitive data (${keyword} "${name}")`;
   linter.report('SecretsUsedInArgOrEnv', message, lines);
 }
