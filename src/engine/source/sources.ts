@@ -11,6 +11,7 @@ import type { SecretProvider, SourceRequest, SourceResolver, SshProvider } from 
 import type { Ref } from '../ops/ref.ts';
 import type { Op } from '../solver/op.ts';
 import type { EventSink, Timestamp } from '../status/event.ts';
+import { type AttestationChain, attestationChain } from './attestation-chain.ts';
 import { blobOp } from './blob.ts';
 import { openDownloadStore } from './download-store.ts';
 import { gitCommitTime, gitObjects, gitOp, type RemoteRefs, readGitSource, resolveGit } from './git.ts';
@@ -73,6 +74,11 @@ interface SourceQuery {
 /** All sources of one build. Names that were looked up once mean the same until its end. */
 export interface Sources extends SourceResolver, AsyncDisposable {
   imageConfig(query: ImageConfigQuery, signal: AbortSignal): Promise<ImageConfigAnswer>;
+  /** What is stated about an image of a registry; without a chain where nothing can be. */
+  imageAttestations(
+    query: Omit<ImageConfigQuery, 'ociLayout'> & { readonly predicateTypes: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<{ readonly digest: Digest; readonly chain: AttestationChain | undefined }>;
   /** When a commit was made or a download changed, seconds since the epoch; undefined when that is not known. */
   changedAt(query: SourceQuery, signal: AbortSignal): Promise<number | undefined>;
   /** What a git source resolves to. Throws SourceError for another kind of source. */
@@ -147,6 +153,13 @@ export function createSources(options: SourcesOptions): Sources {
           : await openStore(ociLayouts, ociLayout.store, reference, signal);
       const { config } = await resolveImage(content, root, platform, signal);
       return { digest: root.digest, config };
+    },
+    async imageAttestations({ ref, platform, resolveMode, predicateTypes }, signal) {
+      const reference = parseReference(ref);
+      const { root, content } = await images.resolve(reference, resolveMode, signal);
+      const referrers = (digest: Digest, inner: AbortSignal) => registry.referrers(reference, digest, inner);
+      const parts = { document: content.document, referrers };
+      return { digest: root.digest, chain: await attestationChain(parts, root, platform, predicateTypes, signal) };
     },
     async changedAt({ identifier, attrs, vertex }, signal) {
       const progress = progressOf(vertex);

@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { ACCOUNT, startDockerRegistry, type TestRegistry } from '../../../test/support/docker-registry.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { digestOf } from '../oci/digest.ts';
-import { OCI_CONFIG, OCI_LAYER, OCI_MANIFEST } from '../oci/media-types.ts';
+import { OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST } from '../oci/media-types.ts';
 import { parseReference } from '../oci/reference.ts';
 import type { UploadSource } from './blob-upload.ts';
 import { createRegistryClient } from './client.ts';
@@ -146,4 +146,19 @@ test('falls back from a mirror that lacks it or is down', async () => {
   const descriptor = await mirrored.resolve(reference, signal);
   await mirrored.manifest(reference, descriptor, signal);
   assert.equal((await mirrored.blobBytes(reference, config.descriptor, signal)).length, config.descriptor.size);
+});
+
+test('what refers to a manifest is listed, under a tag where the registry has no list; nothing is an empty list', async () => {
+  await using client = createRegistryClient({ retry: { attempts: 1 } });
+  const reference = parseReference(`${registry.host}/team/referred:v1`);
+  const config = source(Buffer.from('{}'), OCI_CONFIG);
+  await client.pushBlob(reference, config, {}, signal);
+  const subject = await client.pushManifest(reference, manifestOf(config.descriptor, []), OCI_MANIFEST, signal);
+  assert.deepEqual(await client.referrers(reference, subject.digest, signal), []);
+  const artifactType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
+  const index = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [{ ...subject, artifactType }] };
+  const tagged = parseReference(`${registry.host}/team/referred:${subject.digest.replace(':', '-')}`);
+  await client.pushManifest(tagged, Buffer.from(JSON.stringify(index)), OCI_INDEX, signal);
+  const [referrer] = await client.referrers(reference, subject.digest, signal);
+  assert.deepEqual([referrer?.digest, referrer?.artifactType], [subject.digest, artifactType]);
 });

@@ -2,6 +2,7 @@ import { DEFAULT_REGISTRY_HOST, type RegistryHostConfig } from '../../host/confi
 import type { Credentials } from '../../host/config/docker-config.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, digestOf, isDigest } from '../oci/digest.ts';
+import { parseIndex } from '../oci/manifest.ts';
 import { DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from '../oci/media-types.ts';
 import { formatReference, type Reference, repositoryName } from '../oci/reference.ts';
 import { createAuthorizer, type TokenListener, type TokenSource } from './authorizer.ts';
@@ -9,13 +10,13 @@ import { type BlobLocation, type BlobOptions, blobExists, blobStream, collect } 
 import { startUpload, type UploadOutcome, type UploadSource, type UploadTarget, upload } from './blob-upload.ts';
 import { type Endpoint, endpointsOf } from './endpoint.ts';
 import { createLimiter, type Limiter } from './limiter.ts';
-import { RegistryError } from './registry-error.ts';
+import { isNotFound, RegistryError } from './registry-error.ts';
 import { createSender, type RegistryRequest, type RetryPolicy, type Sender } from './sender.ts';
 import { type Answer, createTransport, discard, headerOf, readUpTo } from './transport.ts';
 
 /** How a client proves to registries who asks. */
 export interface RegistryAccess {
-  /** Asked once per host, when it wants credentials. */
+  /** Asked once per host, when it wants credentials, and again when it refuses them. */
   readonly credentials?: ((host: string, signal: AbortSignal) => Promise<Credentials | undefined>) | undefined;
   /** Asked for tokens before credentials are. */
   readonly tokens?: TokenSource | undefined;
@@ -59,6 +60,8 @@ export interface RegistryClient extends AsyncDisposable {
   ): AsyncGenerator<Uint8Array, void>;
   /** The size of a blob of which only the digest is known. */
   blobSize(reference: Reference, digest: Digest, signal: AbortSignal): Promise<number>;
+  /** The manifests of a repository that refer to one of its manifests (OCI distribution spec, listing referrers). */
+  referrers(reference: Reference, digest: Digest, signal: AbortSignal): Promise<readonly Descriptor[]>;
   /** Whether the repository has the blob. */
   hasBlob(reference: Reference, digest: Digest, signal: AbortSignal): Promise<boolean>;
   /** Brings a blob to the repository unless it is there. */
@@ -163,6 +166,27 @@ export function createRegistryClient(options: RegistryOptions = {}): RegistryCli
         const size = Number(headerOf(answer, 'content-length') ?? Number.NaN);
         if (Number.isSafeInteger(size)) return size;
         throw new RegistryError('refused', `${endpoint.host} does not tell the size of ${what}`, endpoint);
+      });
+    },
+    referrers(reference, digest, signal) {
+      const what = `the referrers of ${repositoryName(reference)}@${digest}`;
+      const scopes = [`repository:${reference.path}:pull`];
+      // A registry without the list has it under a tag, if anywhere.
+      const paths = [
+        `/${reference.path}/referrers/${digest}`,
+        `/${reference.path}/manifests/${digest.replace(':', '-')}`,
+      ];
+      return firstOf(endpointsOf(reference.domain, hosts), signal, async endpoint => {
+        for (const path of paths) {
+          const request = { method: 'GET', path, headers: { accept: OCI_INDEX }, scopes, accept: [200], what } as const;
+          try {
+            const answer = await sender.send(endpoint, request, signal);
+            return parseIndex(await readManifest(answer, endpoint, what)).manifests;
+          } catch (error) {
+            if (!isNotFound(error)) throw error;
+          }
+        }
+        return [];
       });
     },
     hasBlob(reference, digest, signal) {

@@ -19,6 +19,7 @@ import type { Platform as PlatformMessage } from '../../../wire/proto/gen/pb/ops
 import { shown } from '../../builder/embedded-host.ts';
 import type { ClientBuild } from '../client-build.ts';
 import { platformMessage, platformOf } from '../wire-values.ts';
+import { attestationMessage } from './attestation-message.ts';
 
 type ImageConfigResponse = MessageInitShape<typeof ResolveImageConfigResponseSchema>;
 type SourceMetaResponse = MessageInitShape<typeof ResolveSourceMetaResponseSchema>;
@@ -74,20 +75,25 @@ export async function sourceMeta(
   switch (scheme) {
     case 'docker-image':
     case 'oci-layout': {
+      const platform = platformFor(build, request.Platform);
+      const mode = parseResolveMode(request.ResolveMode);
+      const stated =
+        scheme === 'docker-image' ? await statedOf(build, request, rest, platform, mode, signal) : undefined;
+      if (stated !== undefined && request.Image?.NoConfig) return { Source: source, Image: stated };
       const image = await resolveImage(
         build,
         build.scope.sources,
         {
           ref: rest,
-          platform: platformFor(build, request.Platform),
-          mode: parseResolveMode(request.ResolveMode),
+          platform,
+          mode,
           logName: request.LogName,
           ...(scheme === 'oci-layout' ? { store: attrs['oci.store'] ?? '' } : {}),
         },
         signal,
       );
       const config = request.Image?.NoConfig ? {} : { Config: Uint8Array.from(image.config) };
-      return { Source: source, Image: { Digest: image.digest, ...config } };
+      return { Source: source, Image: { ...stated, Digest: image.digest, ...config } };
     }
     case 'git':
       return showing(build, request.LogName || identifier, async vertex => {
@@ -123,6 +129,22 @@ export async function sourceMeta(
     default:
       return { Source: source };
   }
+}
+
+/** What is stated about an image, if the client wants to know. */
+async function statedOf(
+  build: ClientBuild,
+  { Image: wanted }: ResolveSourceMetaRequest,
+  ref: string,
+  platform: Platform,
+  resolveMode: ResolveMode,
+  signal: AbortSignal,
+): Promise<SourceMetaResponse['Image']> {
+  const predicateTypes = wanted?.ResolveAttestations ?? [];
+  if (!wanted?.AttestationChain && predicateTypes.length === 0) return undefined;
+  const query = { ref, platform, resolveMode, predicateTypes };
+  const { digest, chain } = await build.scope.sources.imageAttestations(query, signal);
+  return { Digest: digest, ...(chain && { AttestationChain: attestationMessage(chain) }) };
 }
 
 interface ImageQuery {
