@@ -101,6 +101,63 @@ test('the legacy builder fails as docker did', { skip }, async () => {
   assert.match(refused.stderr, /Error response from daemon: .*unknown instruction: NOTHING/s);
 });
 
+/** The legacy builder with a Dockerfile of its own. */
+async function legacy(dockerfile: string, ...args: string[]): Promise<Run> {
+  return docker(['build', ...args, '-f-', '.'], { DOCKER_BUILDKIT: '0' }, dockerfile);
+}
+
+test('the legacy builder runs the triggers of a base, and caches them', { skip }, async () => {
+  const base = await legacy(
+    'FROM scratch\nONBUILD COPY greeting /triggered\nONBUILD LABEL triggered=yes\n',
+    '-t',
+    'onb',
+  );
+  assert.equal(base.code, 0, base.stderr);
+  const child = 'FROM onb\nLABEL own=1\n';
+  const first = await legacy(child, '-t', 'child');
+  assert.match(first.stdout, /^Step 1\/2 : FROM onb\n# Executing 2 build triggers\n/m);
+  assert.doesNotMatch(first.stdout, /Using cache/);
+  const again = await legacy(child);
+  assert.equal(again.stdout.match(/^ ---> Using cache$/gm)?.length, 3, again.stdout);
+  const { stdout } = await succeeds([
+    'image',
+    'inspect',
+    '--format',
+    '{{json .Config.Labels}} {{.Config.OnBuild}}',
+    'child',
+  ]);
+  assert.equal(stdout.trim(), '{"own":"1","triggered":"yes"} []');
+});
+
+test('the legacy builder looks with --cache-from only where it is told', { skip }, async () => {
+  const file = 'FROM scratch\nLABEL cached=1\nCOPY greeting /from-cache\n';
+  const other = await legacy('FROM scratch\nLABEL other=1\n', '-t', 'other');
+  const built = await legacy(file, '-t', 'cached');
+  assert.equal([other.code, built.code].join(), '0,0', other.stderr + built.stderr);
+  const uses = async (...args: string[]) =>
+    (await legacy(file, ...args)).stdout.match(/^ ---> Using cache$/gm)?.length ?? 0;
+  assert.equal(await uses(), 2);
+  assert.equal(await uses('--cache-from', 'cached'), 2);
+  assert.equal(await uses('--cache-from', 'other'), 0);
+  assert.equal(await uses('--no-cache'), 0);
+});
+
+test('the legacy builder says what it does not know', { skip }, async () => {
+  const hint = 'Refer to https://docs.docker.com/go/buildkit/ to learn how to build images with BuildKit enabled';
+  const refused: readonly (readonly [string, string])[] = [
+    ['RUN --mount=type=cache,target=/c true', `the --mount option requires BuildKit. ${hint}`],
+    ['COPY --chmod=600 greeting /', `the --chmod option requires BuildKit. ${hint}`],
+    ['COPY --link greeting /', 'dockerfile parse error line 2: Unknown flag: link'],
+    ['RUN --network=none true', 'dockerfile parse error line 2: Unknown flag: network'],
+    ['RUN <<EOF\necho hi\nEOF', 'dockerfile parse error line 3: unknown instruction: ECHO'],
+  ];
+  for (const [instruction, message] of refused) {
+    const { code, stderr } = await legacy(`FROM scratch\n${instruction}\n`);
+    assert.equal(code, 1, instruction);
+    assert.ok(stderr.includes(message), `${instruction}: ${stderr}`);
+  }
+});
+
 test('DOCKER_BUILDKIT=1 docker build -t my-api .', { skip: skipBuildx }, async () => {
   const { stderr } = await succeeds(['build', '--progress=plain', '-t', 'my-api', '.'], { DOCKER_BUILDKIT: '1' });
   assert.match(stderr, /^#\d+ CACHED$/m);

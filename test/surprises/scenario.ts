@@ -13,6 +13,8 @@ export interface WhyStep {
   readonly text: string;
   readonly stage: string;
   readonly outcome: string;
+  readonly against?: number;
+  readonly from?: Readonly<Record<string, unknown>>;
   readonly causes: readonly {
     readonly kind: string;
     readonly says: string;

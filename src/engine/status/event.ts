@@ -127,6 +127,8 @@ interface CacheSourceEvent {
   readonly kind: 'cache-source';
   /** The identity that outcomes name. */
   readonly id: string;
+  /** Where it lies, in words, if the identity does not tell. */
+  readonly name?: string;
   readonly error?: string;
   /** It lies in the config of an image, which holds the layers of the image only. */
   readonly isInline?: boolean;

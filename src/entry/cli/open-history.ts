@@ -14,7 +14,9 @@ import {
 import { filesTouched } from '../../insight/explain/touched-files.ts';
 import type { BuildSummary, StepRecord } from '../../insight/history/build-record.ts';
 import { type History, openHistory } from '../../insight/history/history-store.ts';
+import { shownOptions, shownParts } from '../../insight/history/secret-values.ts';
 import type { Database } from '../../store/database.ts';
+import { formatReference, ImageReferenceError, parseReference, withDefaultTag } from '../../wire/oci/reference.ts';
 import { UsageError } from './errors.ts';
 import { type OpenImages, openImages } from './open-stores.ts';
 
@@ -35,7 +37,7 @@ export interface OpenHistory extends Disposable {
 export function openBuildHistory(root: string = outcropRoot()): OpenHistory | undefined {
   const images: OpenImages | undefined = openImages(root);
   if (images === undefined) return undefined;
-  const history = openHistory(images.database);
+  const history = shownHistory(openHistory(images.database));
   const sources = explainSources(images.database, history);
   return {
     history,
@@ -49,6 +51,18 @@ export function openBuildHistory(root: string = outcropRoot()): OpenHistory | un
       links: step => linksRead(step, explanation, sources),
     }),
     [Symbol.dispose]: () => images[Symbol.dispose](),
+  };
+}
+
+/** A history whose builds do not tell the values of secret arguments. */
+function shownHistory(history: History): History {
+  const shown = (build: BuildSummary): BuildSummary => ({ ...build, options: shownOptions(build.options) });
+  const some = (build: BuildSummary | undefined) => build && shown(build);
+  return {
+    ...history,
+    list: options => history.list(options).map(shown),
+    find: name => some(history.find(name)),
+    latestOfProcess: () => some(history.latestOfProcess()),
   };
 }
 
@@ -100,7 +114,10 @@ function explainSources(database: Database, history: History): ExplainSources {
   return {
     steps: number => history.steps(number),
     text: digest => history.text(digest),
-    parts: digest => keys.parts(digest),
+    parts(digest) {
+      const parts = keys.parts(digest);
+      return parts && shownParts(parts);
+    },
     differingParts: (one, other) => keys.differingParts(one, other),
     earlier: (build, limit) => history.list({ project: build, before: build.number, limit }),
     removal(names) {
@@ -122,15 +139,39 @@ function isDirectory(path: string): boolean {
 }
 
 /**
- * The build that a person names: by number, by the beginning of its id, or the newest one.
+ * The build that a person names: by number, by the beginning of its id, by the image that it made, or the newest one.
  * @throws UsageError when there is none.
  */
 export function findBuild(history: History, name: string | undefined): BuildSummary {
-  const found = name === undefined || name === 'latest' ? history.list({ limit: 1 })[0] : history.find(name);
+  const found =
+    name === undefined || name === 'latest'
+      ? history.list({ limit: 1 })[0]
+      : (history.find(name) ?? latestOfImage(history, name));
   if (found !== undefined) return found;
   throw new UsageError(
     name === undefined
       ? 'there is no build in the history yet'
       : `there is no build ${name} in the history: outcrop history ls lists them`,
   );
+}
+
+/** The newest build that made an image, by its name or its digest. */
+function latestOfImage(history: History, name: string): BuildSummary | undefined {
+  const wanted = imageName(name);
+  return history
+    .list()
+    .find(
+      ({ options, response = {} }) =>
+        options.tags?.some(tag => wanted !== undefined && imageName(tag) === wanted) ||
+        response['containerimage.digest'] === name,
+    );
+}
+
+function imageName(text: string): string | undefined {
+  try {
+    return formatReference(withDefaultTag(parseReference(text)));
+  } catch (error) {
+    if (error instanceof ImageReferenceError) return undefined;
+    throw error;
+  }
 }

@@ -2,6 +2,7 @@ import { appendFile, writeFile } from 'node:fs/promises';
 import { relative } from 'node:path';
 import { type CatalogueContext, SURPRISE_IDS, surprisesAt } from '../../insight/explain/catalogue.ts';
 import { shortDigest } from '../../insight/explain/words.ts';
+import type { StepRecord } from '../../insight/history/build-record.ts';
 import type { BuildFlags } from './build-request.ts';
 import { didYouMean, UsageError } from './errors.ts';
 import { openBuildHistory } from './open-history.ts';
@@ -76,6 +77,8 @@ const UNEXPECTED: ReadonlySet<string> = new Set([
 
 /** Lines that are told of each build, a line each. */
 const MOST_LINES = 5;
+/** Characters of a step's name in them. */
+const LONGEST_NAME = 60;
 
 /**
  * Says of the build that this process has just made what nobody would expect of it, if there is anything. A history that
@@ -94,16 +97,28 @@ function unexpectedText(): string {
   const build = opened?.history.latestOfProcess();
   if (opened === undefined || build === undefined) return '';
   const context = opened.catalogue(opened.explain(build), Date.now());
-  const lines = new Map<string, string>();
-  for (const step of context.explanation.steps) {
-    for (const { id, text } of surprisesAt(step, context)) {
-      if (UNEXPECTED.has(id)) lines.set(`${id} ${text}`, ` - ${id}: ${shortDigest(text)}\n`);
+  const lines = new Map<string, StepRecord[]>();
+  for (const { record, ...step } of context.explanation.steps) {
+    for (const { id, text } of surprisesAt({ record, ...step }, context)) {
+      if (!UNEXPECTED.has(id)) continue;
+      const line = `${id}: ${shortDigest(text)}`;
+      lines.set(line, [...(lines.get(line) ?? []), record]);
     }
   }
   if (lines.size === 0) return '';
-  const shown = [...lines.values()].slice(0, MOST_LINES).join('');
+  const shown = [...lines]
+    .slice(0, MOST_LINES)
+    .map(([line, records]) => ` - ${stepsText(records)}: ${line}\n`)
+    .join('');
   const more = lines.size > MOST_LINES ? ` - and ${lines.size - MOST_LINES} more\n` : '';
   return `\nnot as expected (outcrop why tells more):\n${shown}${more}`;
+}
+
+/** Steps that the same is said of: the first by name, the others counted. */
+function stepsText([first, ...others]: readonly StepRecord[]): string {
+  const name = shortDigest(first?.name.split('\n')[0] ?? '');
+  const cut = name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME - 1)}…` : name;
+  return others.length === 0 ? cut : `${cut} and ${others.length} more ${others.length === 1 ? 'step' : 'steps'}`;
 }
 
 /** Surprises as GitHub shows them at the lines of the Dockerfile. */

@@ -43,6 +43,7 @@ export function explanationJson(
               from: {
                 ...from,
                 ...(from.createdAt === undefined ? {} : { createdAt: new Date(from.createdAt).toISOString() }),
+                ...(from.newest === undefined ? {} : { newest: new Date(from.newest).toISOString() }),
               },
             }),
         causes: causes.map(({ cause, path }) => ({ ...cause, says: causeText(cause), path: path.map(nameOf) })),

@@ -7,11 +7,14 @@ export function addWhyCommand(program: Command): void {
     .command('why')
     .summary('say why steps of a build were cached or ran')
     .description(
-      'Say for each step of a build where its result came from, or what exactly made it run. A BUILD is a number or an id of `outcrop history ls`, the newest if none is given; a STEP is named by its text, by STAGE/NUMBER or by :LINE.',
+      'Say for each step of a build where its result came from, or what exactly made it run. A BUILD is a number or an id of `outcrop history ls`, or the name of the image that it made, the newest if none is given; a STEP is named by its text, by STAGE/NUMBER or by :LINE.',
     )
     .argument('[BUILD]', 'the build')
     .argument('[STEP]', 'the step to explain in full')
-    .option('--against <build>', 'compare with this build instead of the nearest earlier one')
+    .option(
+      '--against <build>',
+      'compare with this build, or the one that made this image, instead of the nearest earlier one',
+    )
     .option('--json', 'print everything that is known as JSON (docs/why.schema.json)')
     .helpOption('-h, --help', 'print this help')
     .action(async (first: string | undefined, second: string | undefined, flags: WhyFlags) => {

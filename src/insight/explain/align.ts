@@ -128,7 +128,8 @@ function changeCost(
   words: ReadonlyMap<ModelInstruction, ReadonlySet<string>>,
 ): number {
   if (isSame(a, b)) return STAYED;
-  if (a.keyword !== b.keyword) return Number.POSITIVE_INFINITY;
+  const isCopy = ({ keyword }: ModelInstruction) => keyword === 'COPY' || keyword === 'ADD';
+  if (a.keyword !== b.keyword && !(isCopy(a) && isCopy(b))) return Number.POSITIVE_INFINITY;
   const [first, second] = [words.get(a) ?? new Set(), words.get(b) ?? new Set()];
   const common = first.intersection(second).size;
   return 0.2 + 0.85 * (1 - (2 * common) / (first.size + second.size));

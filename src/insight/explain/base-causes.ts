@@ -10,6 +10,8 @@ import { type Builds, given, globalVariableCauses, instructionCause } from './va
 export interface BaseCauses {
   /** Why two sources that a step stands on or reads differ; empty when they do not. */
   ofSources(consumer: number, now: number, past: number): Cause[];
+  /** That a download is another one. */
+  ofDownload(now: number, past: number): Cause | undefined;
   /** Whether two images are known to have the same layers. */
   sameLayers(now: number, past: number): boolean;
   /** Why the stage of a step stands on something else: its FROM, or a variable in it. */
@@ -31,7 +33,7 @@ export function baseCauses(builds: Builds, reader: ComparisonReader): BaseCauses
       if (was !== is) return [{ kind: 'platform', ...given('before', was), ...given('after', is) }];
       if (pastImage.digest === nowImage.digest) return [];
       const causes = pastImage.name === nowImage.name || sameLayers(current, old) ? [] : ofStage(consumer);
-      return causes.length > 0 ? causes : [movedTo(current, old)];
+      return causes.length > 0 ? causes : [movedTo(consumer, current, old)];
     }
     if (isSame(after, before)) return [];
     const causes = nowImage || pastImage ? ofStage(consumer) : [];
@@ -48,7 +50,21 @@ export function baseCauses(builds: Builds, reader: ComparisonReader): BaseCauses
     return after.definitions.at(-1) === before.definitions.at(-1);
   }
 
+  function ofDownload(current: number, old: number): Cause | undefined {
+    const [after, before] = [now.steps[current], past.steps[old]];
+    if (after === undefined || before === undefined) return undefined;
+    const [is, was] = [downloadOf(after), downloadOf(before)];
+    if (is === undefined || was === undefined || is === was || after.name !== before.name) return undefined;
+    return { kind: 'source', name: after.name, before: was, after: is };
+  }
+
+  function downloadOf(step: StepRecord): string | undefined {
+    return partsOf(step, reader.parts).find(({ kind, name }) => kind === 'http' && name === 'content')?.value;
+  }
+
   function nameOf(step: StepRecord): [string, string | undefined] {
+    const content = downloadOf(step);
+    if (content !== undefined) return [step.name, content];
     const [first] = partsOf(step, reader.parts);
     return first === undefined ? [step.name, step.definitions[0]] : [first.name || step.name, first.value];
   }
@@ -58,17 +74,30 @@ export function baseCauses(builds: Builds, reader: ComparisonReader): BaseCauses
     return layers !== undefined && layers === reader.layers(past, old);
   }
 
-  function movedTo(current: number, old: number): BaseCause {
+  function movedTo(consumer: number, current: number, old: number): BaseCause {
     const [nowImage, pastImage] = [image(now, current), image(past, old)];
     return {
       kind: 'base',
-      reference: nowImage?.name ?? '',
+      reference: nameIn(consumer, [nowImage?.name ?? '', pastImage?.name ?? '']),
       before: pastImage?.digest ?? '',
       after: nowImage?.digest ?? '',
       beforeAt: past.summary.startedAt,
       afterAt: now.summary.startedAt,
       ...(sameLayers(current, old) ? { sameLayers: true } : {}),
     };
+  }
+
+  /** Of the names of two images the one that an instruction says: images that are the same share one of their names. */
+  function nameIn(consumer: number, [name, other]: readonly [string, string]): string {
+    if (name === other || other === '') return name;
+    const texts = (now.steps[consumer]?.places ?? []).flatMap(place => {
+      const one = now.instructionAt(place);
+      const stage = one && now.model ? stageOf(now.model, one) : undefined;
+      return [place.text, stage?.from.text ?? ''];
+    });
+    const words = texts.flatMap(text => [...text.matchAll(/(?:from=|^FROM\s+(?:--\S+\s+)*)([^\s,@]+)/gi)]);
+    const isSaid = (one: string) => words.some(([, word = '']) => one === word || one.endsWith(`/${word}`));
+    return isSaid(other) && !isSaid(name) ? other : name;
   }
 
   function ofStage(consumer: number): Cause[] {
@@ -96,7 +125,7 @@ export function baseCauses(builds: Builds, reader: ComparisonReader): BaseCauses
     const [after, before] = [image(now, a), image(past, b)];
     if (after === undefined || before === undefined || after.digest === before.digest) return undefined;
     const [cause] = after.name === before.name ? [] : ofStage(current);
-    return cause ?? movedTo(a, b);
+    return cause ?? movedTo(current, a, b);
   }
 
   function rootImage(view: BuildView, step: number): number | undefined {
@@ -106,5 +135,5 @@ export function baseCauses(builds: Builds, reader: ComparisonReader): BaseCauses
     return undefined;
   }
 
-  return { ofSources, sameLayers, ofStage, moved };
+  return { ofSources, ofDownload, sameLayers, ofStage, moved };
 }

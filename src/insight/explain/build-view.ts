@@ -61,6 +61,11 @@ export function buildView(summary: BuildSummary, reader: HistoryReader): BuildVi
   };
 }
 
+/** Where a cache lies that a build was given, as people call it. */
+export function cacheName({ summary }: BuildView, id: string): string {
+  return summary.sources?.find(source => source.id === id)?.name ?? id;
+}
+
 /** The keys of an input. */
 export function keysOf(step: StepRecord | undefined, input: number): InputKeys {
   return step?.keys[input] ?? {};

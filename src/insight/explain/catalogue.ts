@@ -88,7 +88,10 @@ function ofCause(
   switch (cause.kind) {
     case 'base':
       return [
-        { id: 'base-drift', text: `${cause.reference} names another image now: ${cause.before} is ${cause.after}` },
+        {
+          id: 'base-drift',
+          text: `${cause.reference} names another image: it was ${cause.before} at ${timeText(cause.beforeAt)} and is ${cause.after} since then`,
+        },
       ];
     case 'variable': {
       const text = step.record.places[0]?.text ?? '';
@@ -159,14 +162,14 @@ function ofRecord(
 function ofHit(step: StepExplanation, { now, parts, touched = () => [] }: CatalogueContext): Surprise[] {
   if (step.from === undefined) return [];
   const found: Surprise[] = [];
-  const { cache, createdAt = 0 } = step.from;
+  const { cache, place = cache, createdAt = 0, newest } = step.from;
   const age = now - createdAt;
   const command = (parts(step.record.definitions[0] ?? '') ?? []).find(({ kind }) => kind === 'args')?.value ?? '';
   const isNetwork = NETWORK.test(command);
   if (cache !== 'local' && createdAt > 0 && age > STALE) {
     found.push({
       id: 'stale-import',
-      text: `the result comes from ${cache} and was made ${new Date(createdAt).toISOString()}`,
+      text: `the result comes from ${place} and was made ${new Date(createdAt).toISOString()}${newest === undefined ? '' : `, the newest one there ${new Date(newest).toISOString()}`}`,
     });
   } else if (isNetwork && createdAt > 0 && age > STALE) {
     found.push({
@@ -193,7 +196,7 @@ function ofHit(step: StepExplanation, { now, parts, touched = () => [] }: Catalo
   return found;
 }
 
-function ofMounts(step: StepExplanation, { parts }: CatalogueContext): Surprise[] {
+function ofMounts(step: StepExplanation, { parts, explanation: { view } }: CatalogueContext): Surprise[] {
   const own = parts(step.record.definitions[0] ?? '') ?? [];
   const mounts = own.filter(({ kind }) => kind === 'mount').map(({ value }) => value);
   const found: Surprise[] = [];
@@ -209,7 +212,8 @@ function ofMounts(step: StepExplanation, { parts }: CatalogueContext): Surprise[
     const states = (step.record.cacheMounts ?? []).map(
       ({ target, isEmpty }) => `${target} was ${isEmpty ? 'empty' : 'filled'}`,
     );
-    const state = states.length === 0 ? '' : ` (${states.join(', ')})`;
+    const cold = view.summary.options.coldMounts ? ', as --cold-mounts asked for' : '';
+    const state = states.length === 0 ? '' : ` (${states.join(', ')}${cold})`;
     found.push({
       id: 'cache-mount-state',
       text: `what is in its cache mounts is no part of the key${state}: the result may depend on it`,
@@ -244,5 +248,9 @@ function spelling({ causes }: StepExplanation): Surprise[] {
       .sort()
       .join(' ');
   if (words(cause.before) !== words(cause.after)) return [];
-  return [{ id: 'spelling-miss', text: `the same is written another way: ${cause.before} was ${cause.after}` }];
+  return [{ id: 'spelling-miss', text: `only the way of writing it changed, it was: ${cause.before}` }];
+}
+
+function timeText(milliseconds: number): string {
+  return new Date(milliseconds).toISOString().slice(0, 16).replace('T', ' ');
 }

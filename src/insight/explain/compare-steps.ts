@@ -6,10 +6,11 @@ import { baseCauses } from './base-causes.ts';
 import { type BuildView, isSource, keysOf } from './build-view.ts';
 import { type Cause, causeKey, type FileCause } from './cause.ts';
 import { definitionCauses, textCauses } from './definition-causes.ts';
+import type { ModelInstruction } from './dockerfile-model.ts';
 import { type ContentCheck, fileChanges } from './file-changes.ts';
 import { lineageOf } from './lineage.ts';
 import { baseOf, isDirectory, isInline, partsOf } from './step-kind.ts';
-import { type Builds, given, type InstructionPair } from './variables.ts';
+import { type Builds, given, type InstructionPair, instructionCause } from './variables.ts';
 
 /** What comparing asks of the history. */
 export interface ComparisonReader {
@@ -93,8 +94,8 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
 
   function compute(nowStep: number, pastStep: number): StepDifference {
     const finding: Finding = { own: [], through: [], weak: [] };
-    const [current, old] = [now.resolve(nowStep), past.resolve(pastStep)];
-    const [after, before] = [now.steps[current], past.steps[old]];
+    const [current, old] = [comparable(now, nowStep), comparable(past, pastStep)];
+    const [after, before] = [now.steps[now.resolve(current)], past.steps[past.resolve(old)]];
     if (after === undefined || before === undefined) return finding;
     const instruction = instructionOf(nowStep, pastStep);
     const isText = instruction !== undefined && instruction.now.full !== instruction.past.full;
@@ -109,6 +110,11 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
     return { ...finding, own: unique(finding.own) };
   }
 
+  /** A step that was merged is compared by what it stands on itself, as far as that is known. */
+  function comparable(view: BuildView, step: number): number {
+    return view.steps[step]?.definitions.length === 0 ? view.resolve(step) : step;
+  }
+
   function compareDefinitions({ current, old, instruction }: StepPair, { own }: Finding): void {
     const [after, before] = [now.steps[current], past.steps[old]];
     const [is, was] = [after?.definitions[0], before?.definitions[0]];
@@ -121,8 +127,13 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
     own.push(...definitionCauses({ past: partsHere(before), now: partsHere(after), instruction, builds, base }));
   }
 
-  function compareBases({ current, old }: StepPair, { own, through, weak }: Finding): void {
+  function compareBases({ current, old, instruction }: StepPair, { own, through, weak }: Finding): void {
     const [target, source] = [baseOf(now, current, reader.parts), baseOf(past, old, reader.parts)];
+    // What is linked stands on nothing, whatever is below it.
+    if (instruction !== undefined && hasLink(instruction.now) !== hasLink(instruction.past)) {
+      own.push(instructionCause('changed', instruction.now, builds));
+      return;
+    }
     const { own: structure, pair, isTorn, passed } = lineage.walk(target, source);
     own.push(...structure);
     through.push(...passed.map(([one, other]) => ({ now: one, past: other })));
@@ -177,6 +188,11 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
     const [after, before] = [now.steps[current], past.steps[old]];
     const [target = -1, source = -1] = [after?.inputs[input], before?.inputs[oldInput]];
     const [content, was] = [reader.content(now, current, input), reader.content(past, old, oldInput)];
+    const download = bases.ofDownload(target, source);
+    if (download !== undefined) {
+      finding.own.push(download);
+      return;
+    }
     let files: readonly FileCause[] | undefined;
     if (content !== undefined && was !== undefined) {
       if (content === was) return;
@@ -239,6 +255,10 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
   }
 
   return { ...builds, counterpart: lineage.counterpart, difference, causes };
+}
+
+function hasLink({ text }: ModelInstruction): boolean {
+  return /^\S+(?:\s+--\S+)*?\s+--link\b(?!=false)/.test(text);
 }
 
 /** Whether an instruction leaves out other files than before; which paths it names is in the selector. */

@@ -84,8 +84,8 @@ function partCauses(part: PartChange, change: DefinitionChange): Cause[] {
   }
   const option = OPTIONS[kind];
   if (option !== undefined) {
-    const [old, current] = name === '' ? [before, after] : [before && `${name} ${before}`, after && `${name} ${after}`];
-    return [{ kind: 'option', name: option, ...given('before', old?.trim()), ...given('after', current?.trim()) }];
+    const text = (value: string | undefined) => (value === undefined ? undefined : `${name} ${value}`.trim());
+    return [{ kind: 'option', name: option, ...given('before', text(before)), ...given('after', text(after)) }];
   }
   return [
     {

@@ -18,7 +18,7 @@ export interface ModelInstruction {
   readonly line: number;
   /** As written, continuation lines joined, heredocs left out. */
   readonly text: string;
-  /** The same with heredocs. */
+  /** The same with heredocs, the keyword in upper case: what has to be equal. Of FROM without the name of the stage. */
   readonly full: string;
   /** Variables that ARG and ENV set. */
   readonly settings: readonly Setting[];
@@ -65,7 +65,13 @@ function modelStage(
   const { node, source, lines } = stage;
   return {
     name: count === 1 ? '' : stage.name === '' ? `stage-${index}` : stage.name,
-    from: { keyword: 'FROM', line: lines.start, text: source, full: fullText(node, source), settings: [] },
+    from: {
+      keyword: 'FROM',
+      line: lines.start,
+      text: source,
+      full: fullText(node, source).replace(/\s+AS\s+\S+\s*$/i, ''),
+      settings: [],
+    },
     parent: earlier.findLast(({ name }) => name.toLowerCase() === base),
     instructions: stage.instructions.map(modelInstruction),
   };
@@ -91,7 +97,8 @@ function modelInstruction(instruction: Instruction): ModelInstruction {
 }
 
 function fullText({ heredocs }: InstructionNode, source: string): string {
-  return [source, ...heredocs.map(({ content }) => content)].join('\n');
+  const text = source.replace(/^\w+/, keyword => keyword.toUpperCase());
+  return [text, ...heredocs.map(({ content }) => content)].join('\n');
 }
 
 function settingsOf(instruction: Instruction): Setting[] {

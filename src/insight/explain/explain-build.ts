@@ -1,7 +1,16 @@
 /** Why each step of a build was cached or ran, from what the history knows. */
 import type { KeyPart } from '../../engine/status/event.ts';
 import type { BuildSummary, StepRecord } from '../history/build-record.ts';
-import { type BuildView, buildView, type HistoryReader, isSource, keysOf, shownSteps } from './build-view.ts';
+import { shownParts } from '../history/secret-values.ts';
+import {
+  type BuildView,
+  buildView,
+  cacheName,
+  type HistoryReader,
+  isSource,
+  keysOf,
+  shownSteps,
+} from './build-view.ts';
 import type { FileCause, RecordCause } from './cause.ts';
 import { type Comparison, type ComparisonReader, compareBuilds, type FoundCause } from './compare-steps.ts';
 import type { ContentCheck } from './file-changes.ts';
@@ -50,6 +59,9 @@ export interface StepExplanation {
   readonly from?: {
     /** `local`, or the identity of an import. */
     readonly cache: string;
+    /** Where that import lies, and when the newest result in it was made: it was exported after that. */
+    readonly place?: string;
+    readonly newest?: number;
     readonly createdAt?: number;
     /** The build that made it, if the history still has it. */
     readonly build?: number;
@@ -98,7 +110,7 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
     const outcome = outcomeOf(record);
     const base = { step, record, outcome, causes: [], through: [] };
     if (outcome === 'cached') {
-      return { ...base, from: fromOf(record, candidates.map(viewOf)), ...rewrittenFrom(step) };
+      return { ...base, from: fromOf(view, record, candidates.map(viewOf)), ...rewrittenFrom(step) };
     }
     if (outcome === 'shared') return { ...base, sharedWith: view.resolve(step) };
     if (outcome === 'not reached') return base;
@@ -171,8 +183,8 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
     const [current, old] = [view.resolve(step), comparison.past.resolve(past)];
     const [now, was] = [view.steps[current], comparison.past.steps[old]];
     const own =
-      sourceCause(was, view) ??
-      recordCause(now, was, comparison.past.summary.number, sources) ??
+      sourceCause(was, view, comparison.past) ??
+      recordCause(view, now, was, comparison.past.summary.number, sources) ??
       importCause(view, current);
     if (own !== undefined) return [{ cause: own, path: [step] }];
     // The result of an input came out differently: it was made anew.
@@ -206,9 +218,15 @@ function isPlanned({ dockerfileText, counts }: BuildSummary): boolean {
   return dockerfileText !== undefined && counts !== undefined && counts.steps > 0;
 }
 
+/** A build for another platform is compared with only where there is no other one. */
+const OTHER_PLATFORM = 1000;
+
 /** How much changed: a file of another mode and content is two changes. */
 function weightOf(causes: readonly FoundCause[]): number {
-  return causes.reduce((sum, { cause }) => sum + (cause.kind === 'file' ? Math.max(1, cause.aspects.length) : 1), 0);
+  return causes.reduce((sum, { cause }) => {
+    if (cause.kind === 'platform') return sum + OTHER_PLATFORM;
+    return sum + (cause.kind === 'file' ? Math.max(1, cause.aspects.length) : 1);
+  }, 0);
 }
 
 /** How a step ended, in the words of `why`. */
@@ -226,6 +244,7 @@ function isComplete(record: StepRecord | undefined): boolean {
 }
 
 function recordCause(
+  view: BuildView,
   now: StepRecord | undefined,
   past: StepRecord | undefined,
   build: number,
@@ -233,7 +252,7 @@ function recordCause(
 ): RecordCause | undefined {
   const [unusable] = now?.unusable ?? [];
   if (unusable !== undefined) {
-    const where = unusable.cache === 'local' ? '' : `${unusable.cache}: `;
+    const where = unusable.cache === 'local' ? '' : `${cacheName(view, unusable.cache)}: `;
     return { kind: 'record', reason: 'unusable', detail: `${where}${unusable.reason}` };
   }
   if (past?.error !== undefined) return { kind: 'record', reason: 'failed', build, detail: past.error };
@@ -247,10 +266,11 @@ function recordCause(
 }
 
 /** Why the imports that a build was given did not have a step; undefined when it was given none. */
-function importCause({ summary, steps }: BuildView, step: number): RecordCause | undefined {
+function importCause(view: BuildView, step: number): RecordCause | undefined {
+  const { summary, steps } = view;
   const { sources = [] } = summary;
   const nameOf = (id: string) =>
-    sources.find(source => source.id === id)?.isInline ? `the inline cache of ${id}` : id;
+    sources.find(source => source.id === id)?.isInline ? `the inline cache of ${id}` : cacheName(view, id);
   const [known] = steps[step]?.known ?? [];
   if (known?.what === 'key') return { kind: 'record', reason: 'key-only', detail: nameOf(known.cache) };
   if (known?.what === 'result') {
@@ -258,27 +278,38 @@ function importCause({ summary, steps }: BuildView, step: number): RecordCause |
   }
   const unreadable = sources.find(({ error }) => error !== undefined);
   if (unreadable) {
-    return { kind: 'record', reason: 'unreadable-source', detail: `${unreadable.id}: ${unreadable.error}` };
+    return { kind: 'record', reason: 'unreadable-source', detail: `${nameOf(unreadable.id)}: ${unreadable.error}` };
   }
   if (sources.length === 0) return undefined;
   return { kind: 'record', reason: 'not-exported', detail: sources.map(({ id }) => nameOf(id)).join(', ') };
 }
 
 /** That a result was only ever in an import. */
-function sourceCause(past: StepRecord | undefined, { summary }: BuildView): RecordCause | undefined {
+function sourceCause(
+  past: StepRecord | undefined,
+  { summary }: BuildView,
+  pastView: BuildView,
+): RecordCause | undefined {
   const isGiven = summary.sources?.some(({ id }) => id === past?.cache) ?? false;
   if (isGiven || past?.outcome !== 'hit' || past.cache === undefined || past.cache === 'local') return undefined;
-  return { kind: 'record', reason: 'source-not-given', detail: past.cache };
+  return { kind: 'record', reason: 'source-not-given', detail: cacheName(pastView, past.cache) };
 }
 
 /** Where a hit came from. */
-function fromOf(record: StepRecord, earlier: readonly BuildView[]): NonNullable<StepExplanation['from']> {
+function fromOf(
+  view: BuildView,
+  record: StepRecord,
+  earlier: readonly BuildView[],
+): NonNullable<StepExplanation['from']> {
   const { cache = 'local', createdAt } = record;
+  const { newest } = view.summary.sources?.find(({ id }) => id === cache) ?? {};
   const maker = earlier.find(({ steps }) =>
     steps.some(step => step.outcome === 'ran' && step.record !== undefined && step.record === record.record),
   );
   return {
     cache,
+    ...(cache === 'local' ? {} : { place: cacheName(view, cache) }),
+    ...(newest === undefined ? {} : { newest }),
     ...(createdAt === undefined ? {} : { createdAt }),
     ...(maker === undefined ? {} : { build: maker.summary.number }),
   };
@@ -314,7 +345,10 @@ function comparisonReader(sources: ExplainSources, views: () => readonly BuildVi
 
   return {
     parts(digest) {
-      if (!parts.has(digest)) parts.set(digest, sources.parts(digest));
+      if (!parts.has(digest)) {
+        const found = sources.parts(digest);
+        parts.set(digest, found && shownParts(found));
+      }
       return parts.get(digest);
     },
     differingParts(one, other) {
@@ -323,7 +357,10 @@ function comparisonReader(sources: ExplainSources, views: () => readonly BuildVi
     content(view, step, input) {
       const record = view.steps[step];
       const own = keysOf(record, input).content;
-      if (own !== undefined || record?.record === undefined) return own;
+      if (own !== undefined || record === undefined) return own;
+      const merged = view.resolve(step);
+      if (merged !== step) return this.content(view, merged, input);
+      if (record.record === undefined) return undefined;
       for (const other of recordsOf(record.record)) {
         const content = keysOf(other, input).content;
         if (content !== undefined) return content;

@@ -38,7 +38,7 @@ export function lineageOf(builds: Builds, parts: PartsReader): Lineage {
       const instruction = now.instructionAt(place);
       const old = instruction && alignment.oldOf(instruction);
       const at = instruction === undefined ? stepsWithText(past, place.text) : past.stepsAt(old?.line ?? 0);
-      const found = at.find(index => isCounterpart(record, past.steps[index], place.platform));
+      const found = counterpartAmong(at, past, record, place.platform);
       if (found !== undefined) return found;
     }
     return undefined;
@@ -50,7 +50,7 @@ export function lineageOf(builds: Builds, parts: PartsReader): Lineage {
       const instruction = past.instructionAt(place);
       const current = instruction && alignment.newOf(instruction);
       const at = instruction === undefined ? stepsWithText(now, place.text) : now.stepsAt(current?.line ?? 0);
-      const found = at.find(index => isCounterpart(record, now.steps[index], place.platform));
+      const found = counterpartAmong(at, now, record, place.platform);
       if (found !== undefined) return found;
     }
     return undefined;
@@ -95,7 +95,9 @@ export function lineageOf(builds: Builds, parts: PartsReader): Lineage {
       if (!isEnd && isSource(now.steps[current ?? -1]) && isSource(past.steps[old ?? -1])) break;
       const was = current === undefined ? undefined : counterpart(current);
       const is = old === undefined ? undefined : newOf(old);
-      if (current !== undefined && old !== undefined && was === old && !isMoved(now, current)) break;
+      if (current !== undefined && old !== undefined && !isMoved(now, current)) {
+        if (was === old || (is === current && isLinked(past, old) !== isLinked(now, current))) break;
+      }
       if (current !== undefined && isChanged(now, current, was)) {
         own.push(...structureCauses(now, current));
         current = baseOf(now, current, parts);
@@ -135,8 +137,24 @@ function stepsWithText({ steps }: BuildView, text: string): number[] {
   return [...steps.keys()].filter(index => steps[index]?.places.some(place => place.text === text));
 }
 
-function isCounterpart(a: StepRecord | undefined, b: StepRecord | undefined, platform: string | undefined): boolean {
-  if (a === undefined || b === undefined || isLink(a) !== isLink(b)) return false;
-  const platforms = b.places.flatMap(place => place.platform ?? []);
+function isLinked({ steps }: BuildView, step: number): boolean {
+  const record = steps[step];
+  return record !== undefined && isLink(record);
+}
+
+/** The step that another one was; what was a linked copy and is none now, or the other way round, is the same step. */
+function counterpartAmong(
+  candidates: readonly number[],
+  { steps }: BuildView,
+  step: StepRecord | undefined,
+  platform: string | undefined,
+): number | undefined {
+  if (step === undefined) return undefined;
+  const same = candidates.filter(index => isPlatformOf(steps[index], platform));
+  return same.find(index => isLink(step) === isLink(steps[index] ?? step)) ?? same[0];
+}
+
+function isPlatformOf(step: StepRecord | undefined, platform: string | undefined): boolean {
+  const platforms = step?.places.flatMap(place => place.platform ?? []) ?? [];
   return platform === undefined || platforms.length === 0 || platforms.includes(platform);
 }

@@ -1,4 +1,5 @@
 /** Why a variable that a step sees has another value. */
+import { shownValue } from '../history/secret-values.ts';
 import { type Alignment, isSame } from './align.ts';
 import type { BuildView } from './build-view.ts';
 import type { Cause } from './cause.ts';
@@ -28,17 +29,21 @@ interface Definer {
   readonly value: string | undefined;
 }
 
-/** The instruction that a variable gets its value from at another one: the last ENV before it, else the last ARG. */
+/**
+ * The instruction that a variable gets its value from at another one: the last ENV before it, else the last ARG. One without
+ * default takes that of the argument before the first FROM, and without such a one the value that it had.
+ */
 function definerOf(model: DockerfileModel, at: ModelInstruction, name: string): Definer | undefined {
   const scope = scopeOf(model, at);
   const setters = scope.flatMap(instruction => {
     const setting = instruction.settings.findLast(one => one.name === name);
     return setting === undefined ? [] : [{ instruction, value: setting.value }];
   });
-  return (
-    setters.findLast(({ instruction }) => instruction.keyword === 'ENV') ??
-    setters.findLast(({ instruction }) => instruction.keyword === 'ARG')
-  );
+  const variable = setters.findLast(({ instruction }) => instruction.keyword === 'ENV');
+  if (variable !== undefined) return variable;
+  const last = setters.at(-1);
+  if (last?.value !== undefined || metaArg(model, name) !== undefined) return last;
+  return setters.findLast(({ value }) => value !== undefined) ?? last;
 }
 
 function metaArg(model: DockerfileModel, name: string): Definer | undefined {
@@ -98,8 +103,8 @@ function compareDefiners(
       name,
       from: 'dockerfile',
       line: definer.line,
-      ...given('before', values.before ?? before?.value),
-      ...given('after', values.after ?? after?.value),
+      ...given('before', shown(name, values.before ?? before?.value)),
+      ...given('after', shown(name, values.after ?? after?.value)),
     },
   ];
 }
@@ -132,8 +137,8 @@ function deeperCauses(
 }
 
 function argumentCause(name: string, { past, now }: Builds, values: Values): Cause | undefined {
-  const before = past.summary.options.buildArgs?.[name];
-  const after = now.summary.options.buildArgs?.[name];
+  const before = shown(name, past.summary.options.buildArgs?.[name]);
+  const after = shown(name, now.summary.options.buildArgs?.[name]);
   if (before === after) return undefined;
   return {
     kind: 'variable',
@@ -143,6 +148,10 @@ function argumentCause(name: string, { past, now }: Builds, values: Values): Cau
     ...given('before', values.before ?? before),
     ...given('after', values.after ?? after),
   };
+}
+
+function shown(name: string, value: string | undefined): string | undefined {
+  return value === undefined ? undefined : shownValue(name, value);
 }
 
 /** A member that is there only with a value. */

@@ -14,6 +14,8 @@ export interface BuildOptions {
   /** `all`, or the names of stages. */
   readonly noCache?: 'all' | readonly string[];
   readonly pull?: true;
+  /** Cache mounts were empty at first, and nothing of them was kept. */
+  readonly coldMounts?: true;
   readonly network?: string;
   readonly addHosts?: readonly string[];
   readonly namedContexts?: Readonly<Record<string, string>>;
@@ -109,6 +111,8 @@ export interface StepRecord {
   readonly start?: number;
   /** Milliseconds, the time that it took in all. */
   readonly duration?: number;
+  /** Milliseconds since the build began, of one that paused: then it is not `start` and `duration` together. */
+  readonly end?: number;
   /** Digests of its cache maps, in the order in which the op gave them. */
   readonly definitions: readonly string[];
   readonly keys: readonly (InputKeys | null)[];
@@ -121,6 +125,8 @@ export interface StepRecord {
 /** A source of `--cache-from` as the build found it. */
 export interface CacheSource {
   readonly id: string;
+  /** Where it lies, if that is not the id. */
+  readonly name?: string;
   readonly error?: string;
   readonly isInline?: true;
   readonly records?: number;

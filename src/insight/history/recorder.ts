@@ -106,9 +106,10 @@ export function buildRecorder(startedAt: Timestamp): BuildRecorder {
         case 'log':
           return addLog(draftOf(event.vertex).log, event.data);
         case 'cache-source': {
-          const { id, error, isInline, records, newest } = event;
+          const { id, name, error, isInline, records, newest } = event;
           sources.set(id, {
             id,
+            ...(name === undefined ? {} : { name }),
             ...(error === undefined ? {} : { error }),
             ...(isInline ? { isInline } : {}),
             ...(records === undefined ? {} : { records }),
@@ -203,7 +204,7 @@ function stepOf(
     ...(outcome?.unusable === undefined ? {} : { unusable: outcome.unusable }),
     ...(vertex.cached ? { cached: true } : {}),
     ...(vertex.error === undefined ? {} : { error: vertex.error }),
-    ...(first === undefined ? {} : { start: milliseconds(first - startedAt), duration: durationOf(intervals) }),
+    ...(first === undefined ? {} : timesOf(first, intervals, startedAt)),
     definitions,
     keys: Array.from(keys, key => key ?? null),
     ...(cacheMounts.length === 0
@@ -213,10 +214,20 @@ function stepOf(
   };
 }
 
-function durationOf(intervals: Draft['intervals']): number {
+function timesOf(
+  first: Timestamp,
+  intervals: Draft['intervals'],
+  startedAt: Timestamp,
+): Pick<StepRecord, 'start' | 'duration' | 'end'> {
   let total = 0n;
-  for (const [start, stop] of intervals) if (stop !== undefined) total += stop - start;
-  return milliseconds(total);
+  let last = first;
+  for (const [start, stop] of intervals) {
+    if (stop === undefined) continue;
+    total += stop - start;
+    if (stop > last) last = stop;
+  }
+  const times = { start: milliseconds(first - startedAt), duration: milliseconds(total) };
+  return last - first === total ? times : { ...times, end: milliseconds(last - startedAt) };
 }
 
 /** With three decimals: steps of less than a millisecond are not nothing. */

@@ -90,6 +90,7 @@ function openImport(
   signal: AbortSignal,
 ): RemoteImport {
   const known = new Map<string, 'result' | 'key'>();
+  const source = { kind: 'cache-source', id, ...placeName(place) } as const;
   const reading = inVertex(`importing cache manifest from ${id}`, deps, async vertex => {
     const read = await withPatience(deps.patience ?? defaultPatience, signal, inner =>
       readRecordsOf(id, place, deps, vertex, inner),
@@ -105,13 +106,13 @@ function openImport(
       .flatMap(({ results }) => results.map(({ createdAt }) => createdAt))
       .sort((a, b) => Number(b - a));
     const time = newest === undefined || newest === 0n ? {} : { newest };
-    deps.emit({ kind: 'cache-source', id, records: records.length, isInline: read.isInline, ...time });
+    deps.emit({ ...source, records: records.length, isInline: read.isInline, ...time });
     const cache = importedCache({ id, records, result: layers.result, isAvailable: layers.isAvailable });
     imported.set(cache, cache);
     return { cache, mounts: read.mounts, about: read.about };
   });
   const whole = reading.catch(error => {
-    deps.emit({ kind: 'cache-source', id, error: error instanceof Error ? error.message : String(error) });
+    deps.emit({ ...source, error: error instanceof Error ? error.message : String(error) });
     return undefined;
   });
   return {
@@ -121,6 +122,14 @@ function openImport(
     about: whole.then(read => read?.about),
     knows: digest => known.get(digest),
   };
+}
+
+/** Where a source lies, for people, unless that is its identity. */
+function placeName(place: CacheImportOptions['place']): { readonly name?: string } {
+  if (typeof place === 'string' || place.type === 'registry') return {};
+  if (place.type === 'local') return { name: resolvePath(place.directory) };
+  if (place.type === 's3') return { name: `s3://${place.bucket}/${place.manifests}${place.names[0] ?? ''}` };
+  return { name: `the GitHub Actions cache, scope ${place.name}` };
 }
 
 /** Runs work that gives up after a time, with a reason that names the time. */

@@ -1,9 +1,13 @@
 /** Dockerfiles of many kinds, each with the files that it reads. */
 
-interface CorpusFile {
+export interface CorpusFile {
   readonly text: string;
   /** Octal. */
-  readonly mode?: string;
+  readonly mode: string;
+  /** What it points to, if it is a link. */
+  readonly link?: string;
+  /** User and group. */
+  readonly owner?: number;
 }
 
 export interface CorpusEntry {
@@ -15,16 +19,21 @@ export interface CorpusEntry {
   /** Values of `--build-arg` that are given from the start. */
   readonly args?: Readonly<Record<string, string>>;
   readonly target?: string;
+  readonly platforms?: readonly string[];
+  /** A COPY leaves files out, and follows links therefore. */
+  readonly hasExclude?: true;
   /** The Dockerfile lies in the context, and so is a file of it. */
   readonly inContext?: true;
 }
 
-const text = (value: string): CorpusFile => ({ text: `${value}\n` });
+const text = (value: string): CorpusFile => ({ text: `${value}\n`, mode: '0644' });
 const app = {
   'package.json': text('{}'),
   'package-lock.json': text('{ }'),
   'src/main.ts': text('main'),
   'src/lib/a.ts': text('a'),
+  'src/lib/new-0.ts': text('new'),
+  'src/lib/link': { text: '', link: 'a.ts', mode: '0777' },
 };
 
 export const corpus: readonly CorpusEntry[] = [
@@ -275,5 +284,105 @@ COPY package.json /
     reads: ['package.json'],
     files: app,
     args: { USED: '5' },
+  },
+  {
+    name: 'downloads and other images',
+    dockerfile: `FROM base
+ADD {server}/pkg.txt /pkg.txt
+RUN echo v0 > /a
+COPY --from=other /etc/passwd /p
+RUN --mount=from=other,target=/o echo v1 > /b
+`,
+    reads: [],
+    files: { 'package.json': text('{}') },
+  },
+  {
+    name: 'secrets, cache mounts and networks',
+    dockerfile: `FROM base
+COPY package.json /
+RUN --mount=type=secret,id=token echo v0 > /a
+RUN --mount=type=cache,id=c0,target=/c,sharing=locked echo v1 > /b
+RUN --network=none echo v2 > /c.txt
+`,
+    reads: ['package.json'],
+    files: app,
+  },
+  {
+    name: 'two platforms',
+    dockerfile: `FROM base AS build
+ARG TARGETARCH
+ARG LEVEL=1
+COPY package.json /
+RUN echo v0 $TARGETARCH > /a
+FROM base
+COPY --from=build /a /a
+RUN echo v1 > /b
+`,
+    reads: ['package.json'],
+    files: app,
+    platforms: ['linux/amd64', 'linux/386'],
+  },
+  {
+    name: 'copies that leave out and keep directories',
+    dockerfile: `FROM base
+WORKDIR /x
+COPY --exclude=*.md --exclude=link . /x/
+COPY --parents src/lib /y/
+RUN echo v0 > /a
+`,
+    reads: [''],
+    files: { ...app, 'src/lib/link': text('no link') },
+    hasExclude: true,
+  },
+  {
+    name: 'JSON forms, continuations and stages by number',
+    dockerfile: `FROM base
+RUN ["/bin/sh", "-c", "echo v0 > /a"]
+COPY ["package.json", "/p/"]
+RUN echo v1 > /b; \\
+    echo two > /c
+FROM base
+COPY --from=0 /a /b /c /in/
+RUN echo v2 > /d
+`,
+    reads: ['package.json'],
+    files: app,
+  },
+  {
+    name: 'stages on stages',
+    dockerfile: `FROM base AS deps
+ARG VERSION=1
+ENV STAGE=deps
+COPY package.json /
+RUN echo v0 $VERSION > /deps
+FROM deps AS build
+ARG VERSION
+ENV MORE=1
+COPY src /src
+RUN echo v1 > /build
+FROM build AS final
+ENV LAST=1
+RUN echo v2 > /final
+`,
+    reads: ['package.json', 'src'],
+    files: app,
+  },
+  {
+    name: 'one stage that many copy from',
+    dockerfile: `FROM base AS all
+COPY src /src
+RUN mkdir /o; cp /src/main.ts /o/main; cp /src/lib/a.ts /o/a; echo v0 > /o/log
+FROM base AS left
+COPY --from=all /o/main /m
+RUN echo v1 >> /m
+FROM base AS right
+COPY --from=all /o/a /a
+RUN echo v2 >> /a
+FROM base
+COPY --from=left /m /m
+COPY --from=right /a /a
+`,
+    reads: ['src'],
+    files: app,
   },
 ];

@@ -1,0 +1,194 @@
+/** Changes to what a build is given besides its files and its Dockerfile: arguments, images, flags, what the root holds. */
+import { isFreeArgument } from './dockerfile-changes.ts';
+import { isRecord, isVariable, lineChange, linesOf, type Maker, replaceLine, silent } from './mutation.ts';
+
+export const requestChanges: Readonly<Record<string, Maker>> = {
+  'change a build argument': (state, pick, fresh) => {
+    const name = pick(state.lines.flatMap(line => /^ARG (\w+)/.exec(line)?.[1] ?? []).filter(isFreeArgument));
+    if (name === undefined) return undefined;
+    const value = `/${fresh()}`;
+    return {
+      what: `--build-arg ${name}=${value}`,
+      apply: () => state.args.set(name, value),
+      about: [name],
+      isCause: isVariable('ARG', name, value),
+    };
+  },
+
+  'give a build argument that nothing declares': (state, _, fresh) =>
+    silent('--build-arg of nothing', () => state.args.set(`NOTHING_${fresh()}`, '1')),
+
+  'choose another base by argument': state => {
+    if (!state.lines.some(line => line.startsWith('ARG FLAVOUR'))) return undefined;
+    const value = state.args.get('FLAVOUR') === 'other' ? 'base' : 'other';
+    return {
+      what: `--build-arg FLAVOUR=${value}`,
+      apply: () => state.args.set('FLAVOUR', value),
+      about: ['FLAVOUR'],
+      isCause: isVariable('ARG', 'FLAVOUR', value),
+      mayBeSilent: true,
+    };
+  },
+
+  'move the base image': (state, pick) => {
+    const isUsed = state.lines.some(line => /^FROM base\b|^ARG FLAVOUR/.test(line));
+    if (!isUsed || state.args.get('FLAVOUR') === 'other') return undefined;
+    const tag = pick(['latest', 'layer', 'env', 'label'].filter(one => one !== state.tags.base)) ?? 'latest';
+    return {
+      what: `base names ${tag}`,
+      apply: () => {
+        state.tags.base = tag;
+      },
+      about: [],
+      isCause: cause => cause.kind === 'base' && cause.reference.endsWith('/base') && cause.before !== cause.after,
+      mayBeSilent: true,
+    };
+  },
+
+  'move an image that is copied from': (state, pick) => {
+    if (!state.lines.some(line => /from=other/.test(line))) return undefined;
+    const tag = pick(['latest', 'layer', 'env'].filter(one => one !== state.tags.other)) ?? 'latest';
+    return {
+      what: `other names ${tag}`,
+      apply: () => {
+        state.tags.other = tag;
+      },
+      about: [],
+      isCause: cause => cause.kind === 'base' && cause.reference.endsWith('/other') && cause.before !== cause.after,
+      mayBeSilent: true,
+    };
+  },
+
+  'change a download': (state, _, fresh) => {
+    if (!state.lines.some(line => line.includes('{server}'))) return undefined;
+    const text = `${fresh()}\n`;
+    return {
+      what: 'the download is another',
+      apply: () => {
+        state.download = text;
+      },
+      about: [],
+      isCause: cause => cause.kind === 'source' && cause.name.endsWith('/pkg.txt') && cause.before !== cause.after,
+    };
+  },
+
+  'change a secret': (state, _, fresh) => {
+    if (!state.lines.some(line => line.includes('type=secret'))) return undefined;
+    return silent('another secret', () => {
+      state.secret = fresh();
+    });
+  },
+
+  'run without cache': state => ({
+    what: '--no-cache',
+    apply: () => {
+      state.flags = { noCache: 'all' };
+    },
+    about: [],
+    isCause: isRecord('no-cache'),
+  }),
+
+  'run a stage without cache': (state, pick) => {
+    const stage = pick(state.lines.flatMap(line => /^FROM .* AS (\w+)/.exec(line)?.[1] ?? []));
+    if (stage === undefined) return undefined;
+    return {
+      what: `--no-cache-filter ${stage}`,
+      apply: () => {
+        state.flags = { noCache: [stage] };
+      },
+      about: [],
+      isCause: isRecord('no-cache'),
+      mayBeSilent: true,
+    };
+  },
+
+  'add a host': (state, _, fresh) => ({
+    what: '--add-host',
+    apply: () => {
+      state.flags = { addHosts: [`h${fresh()}=10.0.0.1`] };
+    },
+    about: [],
+    isCause: cause => cause.kind === 'option' && cause.name === '--add-host',
+    mayBeSilent: true,
+  }),
+
+  'set a limit': (state, _, fresh) => {
+    const count = 100 + (Number.parseInt(fresh(), 36) % 900);
+    return {
+      what: `--ulimit nofile=${count}`,
+      apply: () => {
+        state.flags = { ulimits: [`nofile=${count}`] };
+      },
+      about: [],
+      isCause: cause => cause.kind === 'option' && cause.name === '--ulimit',
+      mayBeSilent: true,
+    };
+  },
+
+  'build for another platform': state => {
+    if (state.entry.platforms !== undefined) return undefined;
+    return {
+      what: '--platform linux/386',
+      apply: () => {
+        state.flags = { platform: 'linux/386' };
+      },
+      about: [],
+      isCause: cause => cause.kind === 'platform' && cause.after === 'linux/386',
+      mayBeSilent: true,
+    };
+  },
+
+  'add a label by flag': (state, _, fresh) =>
+    silent('--label', () => {
+      state.flags = { label: fresh() };
+    }),
+
+  'build another target': (state, pick) => {
+    if (state.target === undefined) return undefined;
+    const names = state.lines.flatMap(line => /^FROM .* AS (\w+)/.exec(line)?.[1] ?? []);
+    const target = pick(names.filter(name => name !== state.target));
+    if (target === undefined) return undefined;
+    return {
+      what: `--target ${target}`,
+      apply: () => {
+        state.target = target;
+      },
+      about: [],
+      isCause: isRecord('never-built'),
+      mayBeSilent: true,
+    };
+  },
+
+  'break an instruction': (state, pick, fresh) => {
+    const [index, line] = pick(linesOf(state, /^RUN echo v\w+/)) ?? [];
+    if (index === undefined || line === undefined || line.endsWith('\\') || state.entry.inContext) return undefined;
+    const broken = `RUN echo v${fresh()}; false`;
+    return {
+      what: `line ${index + 1}, ${line}, becomes ${broken}`,
+      apply: () => {
+        replaceLine(state, index, broken);
+        state.fails = true;
+      },
+      about: [line, broken],
+      isCause: cause => cause.kind === 'instruction' && cause.change === 'changed' && cause.after === broken,
+      mayBeSilent: true,
+    };
+  },
+
+  // Made after each broken one, and never else.
+  'mend an instruction': (state, _, fresh) => {
+    const [index] = linesOf(state, /^RUN echo v\w+; false$/)[0] ?? [];
+    if (index === undefined) return undefined;
+    return lineChange(state, index, `RUN echo v${fresh()}`);
+  },
+
+  prune: state => ({
+    what: 'prune everything',
+    apply: () => {
+      state.prune = true;
+    },
+    about: [],
+    isCause: isRecord('pruned'),
+    isLast: true,
+  }),
+};

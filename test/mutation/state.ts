@@ -1,0 +1,68 @@
+/** What a build is made of, as the mutation test has it, and a generator of random choices that a seed decides. */
+import type { CorpusEntry, CorpusFile } from './corpus.ts';
+
+/** Flags of the next build only. */
+interface Flags {
+  readonly noCache?: 'all' | string[];
+  readonly addHosts?: string[];
+  readonly ulimits?: string[];
+  readonly platform?: string;
+  readonly label?: string;
+}
+
+export interface State {
+  readonly entry: CorpusEntry;
+  readonly files: Map<string, CorpusFile>;
+  /** Directories that were made for themselves, or have a mode of their own. */
+  readonly directories: Map<string, string>;
+  lines: string[];
+  readonly args: Map<string, string>;
+  /** The tags of the images that the names `base` and `other` stand for. */
+  readonly tags: { base: string; other: string };
+  target: string | undefined;
+  secret: string;
+  /** What is downloaded. */
+  download: string;
+  flags: Flags;
+  /** Files whose times are set anew without any other change. */
+  touched: string[];
+  /** Files whose times are put back to what they were after they are written. */
+  backdated: string[];
+  prune: boolean;
+  /** The next build fails. */
+  fails: boolean;
+}
+
+export function initialState(entry: CorpusEntry): State {
+  return {
+    entry,
+    files: new Map(Object.entries(entry.files)),
+    directories: new Map(),
+    lines: entry.dockerfile.split('\n'),
+    args: new Map(Object.entries(entry.args ?? {})),
+    tags: { base: 'latest', other: 'layer' },
+    target: entry.target,
+    secret: 'first',
+    download: 'first\n',
+    flags: {},
+    touched: [],
+    backdated: [],
+    prune: false,
+    fails: false,
+  };
+}
+
+/** One of a list, undefined of an empty one. */
+export type Picker = <T>(list: readonly T[]) => T | undefined;
+
+/** A generator of numbers from 0 to below 1 that a seed decides (mulberry32). */
+export function random(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let bits = state;
+    bits = Math.imul(bits ^ (bits >>> 15), bits | 1);
+    bits ^= bits + Math.imul(bits ^ (bits >>> 7), bits | 61);
+    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
