@@ -336,3 +336,25 @@ test('a build that waits for an imported cache can be cancelled', async () => {
   controller.abort(new Error('enough'));
   await assert.rejects(built, /enough/);
 });
+
+test('a build knows who shares a vertex with it, and the solver what all of them hold', async () => {
+  const world = fakeWorld();
+  const open = (name: string) => world.solver.openJob({ emit: () => {}, name });
+  await using first = open('first');
+  await using other = open('other');
+  await using nameless = world.solver.openJob({ emit: () => {} });
+  await first.build(world.edge(two));
+  await other.build(world.edge(step('elsewhere')));
+  assert.deepEqual([...first.companions()], []);
+  assert.equal(world.solver.results().length, 4);
+  {
+    await using second = open('second');
+    await second.build(world.edge(one));
+    await nameless.build(world.edge(base));
+    assert.deepEqual([...first.companions()], ['second']);
+    assert.deepEqual([...second.companions()], ['first']);
+  }
+  assert.deepEqual([...first.companions()], []);
+  await first[Symbol.asyncDispose]();
+  assert.equal(world.solver.results().length, 2, 'what the others hold');
+});

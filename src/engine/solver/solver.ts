@@ -10,7 +10,7 @@ import type { Edge, Vertex } from './op.ts';
 import { createScheduler, type Scheduler } from './scheduler.ts';
 import { semaphore } from './semaphore.ts';
 import { type ActiveVertex, activeVertex, attach, join, leave, type VertexServices } from './vertex.ts';
-import { vertexStream } from './vertex-stream.ts';
+import { type VertexStream, vertexStream } from './vertex-stream.ts';
 
 export interface SolverOptions<R> extends Omit<VertexServices<R>, 'slots'> {
   /** How much may run at once. */
@@ -22,6 +22,8 @@ interface JobOptions<R> {
   readonly emit: EventSink;
   /** Caches to look up in beside the local one. */
   readonly imports?: readonly CacheImport<R>[];
+  /** What others call the build in `companions`. */
+  readonly name?: string;
 }
 
 /** The result of an edge and the keys that it is known by, for `walkForExport`. */
@@ -40,6 +42,8 @@ export interface Job<R> extends AsyncDisposable {
    * @throws the reason of `signal`, or of the disposal, likewise.
    */
   build(edge: Edge, signal?: AbortSignal, more?: readonly CacheImport<R>[]): Promise<Solved<R>>;
+  /** The names of the other builds that share a vertex with this one now. */
+  companions(): ReadonlySet<string>;
 }
 
 export interface Solver<R> {
@@ -54,6 +58,7 @@ export function createSolver<R>(options: SolverOptions<R>): Solver<R> {
   const equal = equalEdges<R>();
   const scheduler: Scheduler<R> = createScheduler(edge => advance(scheduler, equal, edge));
   const active = new Map<string, ActiveVertex<R>[]>();
+  const names = new WeakMap<VertexStream, string>();
 
   /**
    * The active vertex that a vertex can share: one on the same inputs that has not failed. One that must run is kept
@@ -118,11 +123,12 @@ export function createSolver<R>(options: SolverOptions<R>): Solver<R> {
   }
 
   return {
-    openJob({ emit, imports = [] }) {
+    openJob({ emit, imports = [], name }) {
       const vertices = new Map<string, ActiveVertex<R>>();
       const building = new Set<Promise<unknown>>();
       const closing = new AbortController();
       const stream = vertexStream(emit, say);
+      if (name !== undefined) names.set(stream, name);
 
       function say(digest: string): void {
         const vertex = vertices.get(digest);
@@ -152,6 +158,12 @@ export function createSolver<R>(options: SolverOptions<R>): Solver<R> {
           const built = build(edge, either, more);
           building.add(built);
           return built.finally(() => building.delete(built));
+        },
+
+        companions() {
+          const shared = [...active.values()].flat().filter(({ builds }) => builds.has(stream));
+          const others = shared.flatMap(({ builds }) => [...builds.keys()].filter(one => one !== stream));
+          return new Set(others.flatMap(other => names.get(other) ?? []));
         },
 
         async [Symbol.asyncDispose]() {

@@ -30,6 +30,8 @@ export interface BuildScopeOptions {
   readonly entitlements: ReadonlySet<string>;
   /** Decides what sources a graph may have that a step makes; any unless said. */
   readonly judge?: ((definition: Definition, signal: AbortSignal) => Promise<SourcePolicy>) | undefined;
+  /** Of the client; empty for none. */
+  readonly session?: string;
   /** Sees each graph that is loaded. */
   readonly onLoad: (graph: LoadedGraph) => void;
 }
@@ -76,7 +78,7 @@ export function openBuildScope(engine: Engine, options: BuildScopeOptions): Buil
       upload: options.upload,
     }),
   );
-  const job = stack.use(engine.solver.openJob({ emit }));
+  const job = stack.use(engine.solver.openJob({ emit, ...(options.session ? { name: options.session } : {}) }));
   const load = (definition: Definition, policy?: SourcePolicy) => {
     const graph = loadDefinition(definition, policy && loadedBy(policy));
     for (const { op } of graph.vertices) if (op.op.case === 'exec') checkLoad(op.op.value, entitlements);

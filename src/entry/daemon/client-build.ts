@@ -144,6 +144,7 @@ export function openClientBuild(
         local: session.local,
         upload: session.upload,
         entitlements: request.entitlements,
+        session: request.session,
         judge: (definition, signal) => sourceJudge.judgeAll(definition, policy, signal),
         onLoad: graph => void graphs.push(graph),
       },
@@ -246,7 +247,10 @@ export function openClientBuild(
       images.push(image);
       bases.push(...cacheBase(image, engine.now()));
     },
-    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    [Symbol.asyncDispose]() {
+      services.registries.bequeath(request.session, scope.job.companions());
+      return stack.disposeAsync();
+    },
   };
   return build;
 }

@@ -13,13 +13,25 @@ export interface RegistryPool extends AsyncDisposable {
    * @param use ends the use when it is disposed
    */
   use(session: string, use: AsyncDisposableStack, access: RegistryAccess): RegistryFor;
+  /**
+   * Says who shares what a session found, before its build ends: they prove themselves in its place when they fetch what it
+   * left to be fetched.
+   */
+  bequeath(session: string, heirs: Iterable<string>): void;
+}
+
+interface PoolEntry {
+  readonly clients: Map<string, RegistryClient>;
+  access: RegistryAccess;
+  uses: number;
+  readonly heirs: Set<string>;
 }
 
 /** @param open makes a client; for a host that need not be trusted, if one is named */
 export function createRegistryPool(
   open: (access: RegistryAccess, insecureHost?: string) => RegistryClient,
 ): RegistryPool {
-  const sessions = new Map<string, { readonly clients: Map<string, RegistryClient>; uses: number }>();
+  const sessions = new Map<string, PoolEntry>();
   let uses = 0;
 
   async function close(): Promise<void> {
@@ -28,9 +40,37 @@ export function createRegistryPool(
     await Promise.all(all.map(client => client[Symbol.asyncDispose]()));
   }
 
+  /** The proofs of a session, or, once its build has ended, of those who share what it found. */
+  function provers(session: string, seen = new Set<string>()): RegistryAccess[] {
+    const entry = sessions.get(session);
+    if (entry === undefined || seen.has(session)) return [];
+    seen.add(session);
+    return entry.uses > 0 ? [entry.access] : [...entry.heirs].flatMap(heir => provers(heir, seen));
+  }
+
+  function proofOf(session: string): RegistryAccess {
+    return {
+      async tokens(request, signal) {
+        for (const { tokens } of provers(session)) {
+          const token = await tokens?.(request, signal);
+          if (token !== undefined) return token;
+        }
+        return undefined;
+      },
+      async credentials(host, signal) {
+        for (const { credentials } of provers(session)) {
+          const found = await credentials?.(host, signal);
+          if (found !== undefined) return found;
+        }
+        return undefined;
+      },
+    };
+  }
+
   return {
     use(session, use, access) {
-      const entry = sessions.get(session) ?? { clients: new Map(), uses: 0 };
+      const entry: PoolEntry = sessions.get(session) ?? { clients: new Map(), access, uses: 0, heirs: new Set() };
+      entry.access = access;
       sessions.set(session, entry);
       entry.uses += 1;
       uses += 1;
@@ -39,12 +79,16 @@ export function createRegistryPool(
         uses -= 1;
         if (uses === 0) await close();
       });
+      const proof = proofOf(session);
       return (host, insecure) => {
         const name = insecure ? host : '';
-        const client = entry.clients.get(name) ?? (insecure ? open(access, host) : open(access));
+        const client = entry.clients.get(name) ?? (insecure ? open(proof, host) : open(proof));
         entry.clients.set(name, client);
         return client;
       };
+    },
+    bequeath(session, heirs) {
+      for (const heir of heirs) sessions.get(session)?.heirs.add(heir);
     },
     [Symbol.asyncDispose]: close,
   };

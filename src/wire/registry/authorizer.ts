@@ -64,7 +64,7 @@ const DEFAULT_LIFETIME = 60;
 const EXPIRY_MARGIN_MS = 10_000;
 const GIVEN_MS = 1000;
 
-/** An authorizer that asks `credentials` once per host, and only when a server wants them and `tokens` has none. */
+/** An authorizer that asks `credentials` once per host, again when they are refused, and only when a server wants them and `tokens` has none. */
 export function createAuthorizer(options: {
   readonly credentials: (host: string, signal: AbortSignal) => Promise<Credentials | undefined>;
   readonly tokens?: TokenSource | undefined;
@@ -147,7 +147,12 @@ export function createAuthorizer(options: {
       if (challenge === undefined) return false;
       if (challenge.scheme === 'basic') {
         state.challenge = challenge;
-        const header = basicHeader(await credentialsOf(endpoint));
+        let header = basicHeader(await credentialsOf(endpoint));
+        if (header !== undefined && header === sent) {
+          // They were taken back, or somebody else asks by now.
+          delete state.credentials;
+          header = basicHeader(await credentialsOf(endpoint));
+        }
         return header !== undefined && header !== sent;
       }
       const first = state.challenge?.scheme !== 'bearer';

@@ -118,6 +118,12 @@ test('logs in with a password, and says so when it cannot', async () => {
   await client.pushBlob(reference, source(Buffer.from('x')), {}, signal);
   assert.deepEqual(asked, [locked.host]);
 
+  // Credentials may be replaced while a client lives, as when another one of those who share it has to prove itself.
+  const known = [{ ...ACCOUNT, password: 'taken back' }, ACCOUNT];
+  await using renewed = createRegistryClient({ credentials: async () => known.shift() });
+  await renewed.pushBlob(reference, source(Buffer.from('z')), {}, signal);
+  assert.deepEqual(known, []);
+
   await using stranger = createRegistryClient();
   await assert.rejects(stranger.resolve(reference, signal), {
     code: 'unauthorized',
