@@ -1,8 +1,9 @@
 /**
  * Bundles the sources and the libraries that they use into dist/, which is what an installed package runs: a few files
  * load faster than hundreds. With `--clean`, what earlier bundles left goes first; without it a program that runs from
- * dist/ meanwhile goes on.
+ * dist/ meanwhile goes on. With `--types`, the declarations of the libraries are written too.
  */
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -125,5 +126,20 @@ const worker = await build({
   plugins: [builtins, descriptors],
   entryPoints: { worker: 'src/store/content/worker.ts' },
 });
-for (const { path, text } of [...launch.outputFiles, ...worker.outputFiles]) write(basename(path), text);
-write('LICENCES.txt', licencesOf([...libraries, ...Object.keys(worker.metafile.inputs)]));
+const library = await build({
+  ...options,
+  plugins: [descriptors],
+  entryPoints: { dockerfile: 'src/plan/dockerfile/index.ts', llb: 'src/plan/llb/index.ts' },
+});
+const outputs = [launch, worker, library].flatMap(({ outputFiles }) => outputFiles);
+for (const { path, text } of outputs) write(basename(path), text);
+const inputs = [worker, library].flatMap(({ metafile }) => Object.keys(metafile.inputs));
+write('LICENCES.txt', licencesOf([...libraries, ...inputs]));
+// What only other packages need, and takes long.
+if (process.argv.includes('--types')) {
+  const { status, error } = spawnSync('tsc', ['-p', 'tsconfig.types.json', '--outDir', join(outdir, 'types')], {
+    stdio: 'inherit',
+  });
+  if (error) throw error;
+  if (status !== 0) process.exit(status ?? 1);
+}
