@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { RegistryAccess, RegistryClient } from '../../wire/registry/client.ts';
+import { createRegistryClient, type RegistryAccess } from '../../wire/registry/client.ts';
 import { createRegistryPool } from './registry-pool.ts';
 
 const { signal } = new AbortController();
@@ -11,7 +11,7 @@ function openPool() {
   const opened: RegistryAccess[] = [];
   const pool = createRegistryPool(access => {
     opened.push(access);
-    return { [Symbol.asyncDispose]: async () => void closed++ } as RegistryClient;
+    return { ...createRegistryClient(), [Symbol.asyncDispose]: async () => void closed++ };
   });
   const build = (session: string) => {
     const stack = new AsyncDisposableStack();
