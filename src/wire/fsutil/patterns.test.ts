@@ -45,6 +45,9 @@ test('escapes and classes have the meaning of RE2', () => {
     ['\\PLx', '1x', true],
     ['[\\pL]x', 'éx', true],
     ['\\x41', 'A', true],
+    ['\\x{1f600}', '😀', true],
+    ['\\pl\\p{Greek}\\P{^Lu}', 'xλA', true],
+    ['\\p{Greek}', 'x', false],
     ['\\Qa.b\\E*', 'a\\.bc', true],
     ['\\101*', 'Az', true],
     ['[!a]', '!', true],
@@ -91,7 +94,7 @@ test('the syntax is checked up to where `.` stops to match', () => {
 });
 
 test('an expression that RE2 rejects fails when it is used', () => {
-  for (const pattern of ['[z-a]', '\\y*', '\\é', '\\pY', '\\x{41}', '\\p{Greek}', '[[:foo:]]']) {
+  for (const pattern of ['[z-a]', '\\y*', '\\é', '\\pY', '\\x{110000}', '\\p{Gr}', '[[:foo:]]']) {
     const matcher = compilePatterns([pattern]);
     assert.throws(() => matcher.matches('q'), /^PatternSyntaxError: syntax error in pattern$/, pattern);
   }

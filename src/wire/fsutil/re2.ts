@@ -172,10 +172,12 @@ export function compileRe2(text: string): (given: string) => boolean {
       return members(next === next.toLowerCase() ? perl : complement(perl));
     }
     if (next !== 'p' && next !== 'P') return undefined;
-    const category = chars[at + 2] ?? fail();
-    if (!'CLMNPSZ'.includes(category)) fail();
-    at += 3;
-    return `\\${next}{${category}}`;
+    const braced = /^\{(\^?)(\w+)\}/.exec(chars.slice(at + 2, at + MOST_BRACES).join(''));
+    const name = braced?.[2] ?? chars[at + 2] ?? fail();
+    const property = propertyOf(name) ?? fail();
+    at += 2 + (braced?.[0].length ?? 1);
+    const isNegated = (next === 'P') !== (braced?.[1] === '^');
+    return `\\${isNegated ? 'P' : 'p'}{${property}}`;
   }
 
   function charEscape(): number {
@@ -196,6 +198,12 @@ export function compileRe2(text: string): (given: string) => boolean {
   }
 
   function hexEscape(): number {
+    const braced = /^\{([0-9A-Fa-f]+)\}/.exec(chars.slice(at, at + MOST_BRACES).join(''));
+    if (braced !== null) {
+      at += braced[0].length;
+      const code = Number.parseInt(braced[1] ?? '', 16);
+      return code <= MAX_CODE_POINT ? code : fail();
+    }
     const digits = chars.slice(at, at + 2).join('');
     at += 2;
     if (!/^[0-9A-Fa-f]{2}$/.test(digits)) fail();
@@ -237,6 +245,20 @@ export function compileRe2(text: string): (given: string) => boolean {
     at++;
     return codePoint(char);
   }
+}
+
+/** The general category or script of that name, in whatever case; undefined if there is none. */
+function propertyOf(name: string): string | undefined {
+  const capital = `${name.slice(0, 1).toUpperCase()}${name.slice(1).toLowerCase()}`;
+  return [name, capital]
+    .flatMap(one => [`General_Category=${one}`, `Script=${one}`])
+    .find(property => {
+      try {
+        return new RegExp(`\\p{${property}}`, 'u');
+      } catch {
+        return false;
+      }
+    });
 }
 
 /** A branch of an alternative: only what `^` and `$` in it say ties it to the ends. */
