@@ -119,6 +119,20 @@ test('secrets and named contexts of this machine reach the steps', async () => {
   assert.equal(readFileSync(join(out, 'both'), 'utf8'), 'file value');
 });
 
+test('a directory without a cache is a warning with its reason, and the build goes on', async () => {
+  const context = folder('no-cache-there', { Dockerfile: 'FROM base\nRUN true\n' });
+  for (const [src, files, reason] of [
+    [join(work, 'nowhere'), undefined, 'no such file or directory'],
+    [join(work, 'no-index'), { other: '' }, 'index.json: no such file or directory'],
+    [join(work, 'bad-index'), { 'index.json': '{' }, 'skipped due to err'],
+    [join(work, 'other-tag'), { 'index.json': '{"schemaVersion":2,"manifests":[]}' }, 'no digest found for tag latest'],
+  ] as const) {
+    if (files !== undefined) folder(src.slice(work.length + 1), files);
+    const { stderr } = await succeeds('--progress=plain', ...base, '--cache-from', `type=local,src=${src}`, context);
+    assert.ok(stderr.includes(`local cache import at ${src}`) && stderr.includes(reason), stderr);
+  }
+});
+
 test('a local cache is written here, and read by another daemon', async () => {
   const context = folder('cached', { Dockerfile: 'FROM base\nRUN echo once > /f\n' });
   const cache = join(work, 'cache');

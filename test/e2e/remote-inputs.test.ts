@@ -243,9 +243,16 @@ test('cold mounts are empty, and the filled ones stay as they are', async () => 
   const filled = await build(dockerfile);
   assert.equal(filled.code, 0, filled.stderr);
   const cold = await build(dockerfile, ['--no-cache', '--cold-mounts']);
-  const warm = await build(dockerfile, ['--no-cache']);
+  // Not --no-cache, which gives up what the mounts hold.
+  const warm = await build(dockerfile.replace('touch', 'touch  '));
   assert.deepEqual([filled.printed, cold.printed, warm.printed], ['', '', 'file\n']);
   assert.deepEqual(readdirSync(join(root, 'cold-mounts')), []);
+  const list = (await outcrop(['history', 'ls', '--json'], { root })).stdout.toString().trim().split('\n');
+  const options = list.map(line => JSON.parse(line).options);
+  assert.equal(options.filter(({ coldMounts }) => coldMounts === true).length, 1);
+  const number = JSON.parse(list[options.findIndex(({ coldMounts }) => coldMounts)] ?? '').number;
+  const why = await outcrop(['why', String(number), 'RUN'], { root });
+  assert.match(why.stdout.toString(), /\/c was empty, as --cold-mounts asked for/);
 });
 
 test('a device needs the labs channel', async () => {

@@ -38,7 +38,8 @@ export function cacheDeps(
 export function cacheBase({ ref, digest }: ImageMaterial, resolvedAt: Timestamp): CacheBase[] {
   if (digest === undefined) return [];
   const tagged = ref.replace(/@.*$/, '');
-  return [{ name: /:[^/]*$/.test(tagged) ? tagged : ref, digest, resolvedAt }];
+  const isTagged = /:[^/]*$/.test(tagged);
+  return [{ name: isTagged ? tagged : ref, digest, resolvedAt, ...(tagged === ref ? {} : { isPinned: true }) }];
 }
 
 function mountNames(graphs: readonly LoadedGraph[]): MountName[] {

@@ -15,6 +15,7 @@ import type { EventSink, PlanEvent } from '../../engine/status/event.ts';
 import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
 import { CORE_SCAN } from '../../plan/frontend/sbom.ts';
 import type { LoadedGraph } from '../../plan/llb/load.ts';
+import { watchBases } from './base-watch.ts';
 import { buildError, type ErrorPlaces } from './build-error.ts';
 import { type ProvenanceRecorder, recordProvenance } from './build-provenance.ts';
 import type { BuildScope } from './build-scope.ts';
@@ -59,7 +60,8 @@ async function attemptBuild(
   let provenance: ProvenanceRecorder | undefined;
   let imports: readonly RemoteImport[] = [];
   const bases: CacheBase[] = [];
-  const told = tellImports(emit, () => imports);
+  const watch = watchBases(engine, emit, () => imports, bases);
+  const told = tellImports(watch.sink, () => imports);
   const placed: EventSink = event => {
     const position = event.kind === 'vertex' ? positions.get(event.digest) : undefined;
     provenance?.note(event);
@@ -134,6 +136,7 @@ async function attemptBuild(
     for (const exporter of exporters)
       Object.assign(response, await runExport(exporter, output, engine, placed, signal));
     Object.assign(response, await caches.exports.run(output.keys, signal));
+    await watch.finish(signal);
     if (request.metadata) Object.assign(response, recorder.metadata(plan, graphs));
     return { response };
   } catch (error) {

@@ -108,6 +108,7 @@ function optionsOf(request: BuildRequest): BuildOptions {
     ),
     ...(noCache === 'all' || noCache.length > 0 ? { noCache } : {}),
     ...(request.pull ? { pull: true } : {}),
+    ...(request.coldMounts ? { coldMounts: true } : {}),
     ...(network === undefined ? {} : { network }),
     ...some('addHosts', request.addHosts),
     ...some(

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
-import type { BuildRequest, BuildSource, DockerfileSource } from '../builder/request.ts';
+import type { BuildRequest, BuildSource, CacheRequest, DockerfileSource } from '../builder/request.ts';
 import {
   parseAddHost,
   parseCache,
@@ -14,7 +14,7 @@ import {
 import { didYouMean, UsageError } from './errors.ts';
 import { parseOutputs } from './output-flag.ts';
 import { isTar, readStandardInput, unpackContext } from './stdin-context.ts';
-import { parseBytes } from './units.ts';
+import { parseBytes, parseDuration } from './units.ts';
 
 /** The flags of `outcrop build` as commander hands them over. */
 export interface BuildFlags {
@@ -45,6 +45,7 @@ export interface BuildFlags {
   readonly coldMounts?: true;
   readonly cacheFrom: readonly string[];
   readonly cacheTo: readonly string[];
+  readonly cacheMaxAge?: string;
   readonly network: string;
   readonly addHost: readonly string[];
   readonly shmSize?: string;
@@ -117,11 +118,17 @@ export async function buildRequest(path: string, flags: BuildFlags): Promise<Bui
     secrets: flags.secret.map(secret => parseSecret(secret, process.env)),
     ssh: flags.ssh.map(parseSsh),
     allow: flags.allow,
-    cacheFrom: flags.cacheFrom.map(value => parseCache(value, '--cache-from')),
+    cacheFrom: flags.cacheFrom.map(value => aged(parseCache(value, '--cache-from'), flags.cacheMaxAge)),
     cacheTo,
     metadata: flags.metadataFile !== undefined,
     ...(epoch === undefined || epoch === '' ? {} : { sourceDateEpoch: epoch }),
   };
+}
+
+/** A source whose results are not used beyond an age, unless it says so itself. */
+function aged({ type, attributes }: CacheRequest, maxAge: string | undefined): CacheRequest {
+  if (maxAge === undefined || attributes['max-age'] !== undefined) return { type, attributes };
+  return { type, attributes: { ...attributes, 'max-age': `${parseDuration(maxAge, '--cache-max-age')}ms` } };
 }
 
 /** `type` → attributes of the attestations that `--attest`, `--provenance` and `--sbom` ask for. */

@@ -62,6 +62,7 @@ export function addBuildCommand(program: Command): void {
     .option('--pull', 'ask the registry for newer base images, even if they are here')
     .option('--cache-from <source>', 'take results from a cache: REF, or type=registry|local|…', collect, [])
     .option('--cache-to <target>', 'keep results in a cache: REF, or type=registry|local|inline|…', collect, [])
+    .option('--cache-max-age <age>', 'take no result from a --cache-from that is older, such as 7d')
     .option('--cold-mounts', 'cache mounts are empty at first and are not kept; those of other builds stay as they are')
     .optionsGroup('How steps run:')
     .option('--network <mode>', 'network of RUN steps: default, host, none', 'default')

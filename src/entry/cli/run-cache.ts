@@ -11,6 +11,8 @@ import {
 import { objectHttp } from '../../engine/cache/remote/object-http.ts';
 import type { CacheBase } from '../../engine/cache/remote/port.ts';
 import type { Timestamp } from '../../engine/status/event.ts';
+import type { RegistryClient } from '../../wire/registry/client.ts';
+import { type MovedBase, movedBases } from '../builder/base-watch.ts';
 import { openRegistries } from '../builder/registries.ts';
 import { parseCache } from './build-flags.ts';
 import { interruptSignal } from './interrupt.ts';
@@ -33,10 +35,13 @@ type StepOf = (record: string) => string | undefined;
 
 /** Shows what a cache holds. @throws UsageError, and what reading a cache throws */
 export async function runInspect(name: string, flags: CacheFlags, root?: string, now = Date.now()): Promise<Outcome> {
-  const [contents] = await read([name], async caches => caches);
+  const { contents, moved } = await read([name], async ([cache], signal, registry) => ({
+    contents: cache,
+    moved: await movedBases(cache?.about?.bases ?? [], [], registry, signal),
+  }));
   if (contents === undefined) throw new Error('a cache was read');
   using steps = stepsOf(root);
-  const text = flags.json ? jsonOf(contents, steps.stepOf) : textOf(contents, steps.stepOf, now);
+  const text = flags.json ? jsonOf(contents, moved, steps.stepOf) : textOf(contents, moved, steps.stepOf, now);
   return { text, exitCode: 0 };
 }
 
@@ -85,7 +90,7 @@ export async function runDiff(first: string, second: string, root?: string): Pro
 /** Reads caches by their names, side by side, and does something with them while their places can be reached. */
 async function read<T>(
   names: readonly string[],
-  work: (caches: readonly CacheContents[], signal: AbortSignal) => Promise<T>,
+  work: (caches: readonly CacheContents[], signal: AbortSignal, registry: RegistryClient) => Promise<T>,
 ): Promise<T> {
   using interrupt = interruptSignal();
   const { signal } = interrupt;
@@ -93,7 +98,11 @@ async function read<T>(
   await using http = objectHttp();
   const deps = { registryFor: registries.registryFor, http, env: process.env };
   const requests = names.map(requestOf);
-  return work(await Promise.all(requests.map(request => inspectCache(request, deps, signal))), signal);
+  return work(
+    await Promise.all(requests.map(request => inspectCache(request, deps, signal))),
+    signal,
+    registries.registry,
+  );
 }
 
 /** A directory that has a cache, or may only be a directory; else what `--cache-from` takes. */
@@ -116,7 +125,7 @@ function nameOf({ digest, isRoot }: InspectedRecord, stepOf: StepOf): string {
   return step === undefined ? `${isRoot ? 'input' : 'step'} ${digest}` : `${step} (${digest})`;
 }
 
-function textOf(contents: CacheContents, stepOf: StepOf, now: number): string {
+function textOf(contents: CacheContents, moved: readonly MovedBase[], stepOf: StepOf, now: number): string {
   const { source, root, records, layers, mounts, about, undescribed } = contents;
   const steps = records.filter(({ isRoot }) => !isRoot);
   const kept = steps.filter(({ result }) => result !== undefined);
@@ -131,7 +140,7 @@ function textOf(contents: CacheContents, stepOf: StepOf, now: number): string {
       : [
           ['Exported', age(about.exportedAt, now)] as [string, string],
           ['Made by', about.builder] as [string, string],
-          ...about.bases.map((base): [string, string] => ['Base image', baseText(base, now)]),
+          ...about.bases.map((base): [string, string] => ['Base image', baseText(base, moved, now)]),
         ]),
     ['Newest result', age(newest, now)],
     ['Steps', `${steps.length}, ${kept.length} with a result${droppedOf(contents, steps.length - kept.length)}`],
@@ -174,8 +183,10 @@ function textOf(contents: CacheContents, stepOf: StepOf, now: number): string {
   return `${head}\n${stepTable}\n${layerTable}\n${textTable(['CACHE MOUNT', 'SIZE', 'EXPORTED', 'WHAT'], mountRows)}`;
 }
 
-function baseText({ name, digest, resolvedAt }: CacheBase, now: number): string {
-  return `${name.includes('@') ? name : `${name} as ${digest}`}, found ${age(resolvedAt, now)}`;
+function baseText({ name, digest, resolvedAt }: CacheBase, moved: readonly MovedBase[], now: number): string {
+  const current = moved.find(base => base.name === name && base.digest === digest)?.current;
+  const drift = current === undefined ? '' : `; it names ${current} now`;
+  return `${name.includes('@') ? name : `${name} as ${digest}`}, found ${age(resolvedAt, now)}${drift}`;
 }
 
 function kindOf({ kind, root }: CacheContents): string {
@@ -188,7 +199,7 @@ function droppedOf({ kind }: CacheContents, count: number): string {
   return `; of ${count} only the key: ${kind === 'inline' ? 'inline caches have only' : 'mode=min exports only'} what the image is made of`;
 }
 
-function jsonOf(contents: CacheContents, stepOf: StepOf): string {
+function jsonOf(contents: CacheContents, moved: readonly MovedBase[], stepOf: StepOf): string {
   const { source, kind, root, records, layers, mounts, about, undescribed } = contents;
   const text = (at: Timestamp) => new Date(Number(at / 1_000_000n)).toISOString();
   const time = (at: Timestamp | undefined) => (at === undefined ? {} : { createdAt: text(at) });
@@ -201,7 +212,12 @@ function jsonOf(contents: CacheContents, stepOf: StepOf): string {
       : {
           builder: about.builder,
           ...(about.exportedAt === undefined ? {} : { exportedAt: text(about.exportedAt) }),
-          bases: about.bases.map(base => ({ ...base, resolvedAt: text(base.resolvedAt) })),
+          bases: about.bases.map(({ name, digest, resolvedAt }) => ({
+            name,
+            digest,
+            resolvedAt: text(resolvedAt),
+            current: moved.find(base => base.name === name && base.digest === digest)?.current,
+          })),
         }),
     records: records.map(({ result, ...record }) => ({
       ...record,

@@ -35,7 +35,7 @@ export async function runRemoteBuild(
   const { channel, solving } = connection;
   await using stack = new AsyncDisposableStack();
   const frontend = stack.use(await frontendRequest(request));
-  const caches = await remoteCaches(request);
+  const caches = await remoteCaches(request, emit, signal);
   const outputs = remoteOutputs(request.outputs, signal);
   const session = stack.use(openClientSession(channel, request, { frontend, outputs, caches }, emit));
   const ref = newIdentifier();

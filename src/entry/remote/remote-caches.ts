@@ -1,4 +1,7 @@
 import { resolve } from 'node:path';
+import { directoryReader } from '../../engine/cache/remote/directory-place.ts';
+import { inVertex } from '../../engine/cache/remote/progress.ts';
+import type { EventSink } from '../../engine/status/event.ts';
 import type { Descriptor } from '../../wire/oci/descriptor.ts';
 import { enterIntoLayout, findInLayout } from '../../wire/session/content/layout-index.ts';
 import type { BuildRequest, CacheRequest } from '../builder/request.ts';
@@ -20,12 +23,15 @@ export interface RemoteCaches {
 
 const DEFAULT_TAG = 'latest';
 
-/** Translates `--cache-from` and `--cache-to`; a local cache without an index is left out (control-api facts, 4.4). */
-export async function remoteCaches(request: BuildRequest): Promise<RemoteCaches> {
+/**
+ * Translates `--cache-from` and `--cache-to`. A local cache that cannot be found is left out (control-api facts, 4.4), with
+ * a warning that says why.
+ */
+export async function remoteCaches(request: BuildRequest, emit: EventSink, signal: AbortSignal): Promise<RemoteCaches> {
   const layouts = new Map<string, string>();
   const imports: CacheEntry[] = [];
   for (const cache of request.cacheFrom) {
-    const entry = await importEntry(cache, layouts);
+    const entry = await importEntry(cache, layouts, emit, signal);
     if (entry) imports.push(entry);
   }
   const exports = request.cacheTo.map(cache => exportEntry(cache, layouts));
@@ -50,14 +56,32 @@ export async function remoteCaches(request: BuildRequest): Promise<RemoteCaches>
 async function importEntry(
   { type, attributes }: CacheRequest,
   layouts: Map<string, string>,
+  emit: EventSink,
+  signal: AbortSignal,
 ): Promise<CacheEntry | undefined> {
   if (type !== 'local') return { Type: type, Attrs: withCredentials(type, attributes) };
   const { src, tag = DEFAULT_TAG } = attributes;
   if (src === undefined) return { Type: type, Attrs: { ...attributes } };
-  const digest = attributes['digest'] ?? (await findInLayout(resolve(src), tag))?.digest;
-  if (digest === undefined) return undefined;
+  const found = attributes['digest'] ?? (await findInLayout(resolve(src), tag).catch(() => undefined))?.digest;
+  if (found === undefined) {
+    await warnOfMissing(src, tag, emit, signal);
+    return undefined;
+  }
   layouts.set(`local:${src}`, resolve(src));
-  return { Type: type, Attrs: { ...attributes, digest } };
+  return { Type: type, Attrs: { ...attributes, digest: found } };
+}
+
+/** Says why a directory has no cache that could be imported. */
+async function warnOfMissing(src: string, tag: string, emit: EventSink, signal: AbortSignal): Promise<void> {
+  const now = () => BigInt(Date.now()) * 1_000_000n;
+  await inVertex(`importing cache manifest from ${src}`, { emit, now }, async vertex => {
+    try {
+      await directoryReader(src, tag).resolve(signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      vertex.warn(error instanceof Error ? error.message : String(error));
+    }
+  });
 }
 
 function exportEntry({ type, attributes }: CacheRequest, layouts: Map<string, string>): CacheEntry {

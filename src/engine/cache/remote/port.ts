@@ -66,6 +66,8 @@ export interface CacheBase {
   readonly digest: string;
   /** When the name was found to mean that. */
   readonly resolvedAt: Timestamp;
+  /** The build named the digest too. */
+  readonly isPinned?: true;
 }
 
 /** What an export says of itself. */
