@@ -84,4 +84,6 @@ export interface OpContext {
   /** `network.host`, `security.insecure`, `device`. */
   readonly entitlements: ReadonlySet<string>;
   readonly now: () => Timestamp;
+  /** Whether the files of failed steps are kept for whoever asked for them to be made. */
+  readonly keepsFailures?: boolean;
 }

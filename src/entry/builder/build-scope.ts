@@ -32,6 +32,8 @@ export interface BuildScopeOptions {
   readonly judge?: ((definition: Definition, signal: AbortSignal) => Promise<SourcePolicy>) | undefined;
   /** Of the client; empty for none. */
   readonly session?: string;
+  /** Whether the files of failed steps are kept for whoever asked for them to be made. */
+  readonly keepsFailures?: boolean;
   /** Sees each graph that is loaded. */
   readonly onLoad: (graph: LoadedGraph) => void;
 }
@@ -100,6 +102,7 @@ export function openBuildScope(engine: Engine, options: BuildScopeOptions): Buil
     platform: engine.platform,
     entitlements,
     now: engine.now,
+    keepsFailures: options.keepsFailures ?? false,
   };
   const emptied = new WeakMap<LoadedGraph, Promise<void>>();
   const build: BuildScope['build'] = async (graph, signal, imports) => {

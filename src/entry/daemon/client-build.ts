@@ -146,6 +146,8 @@ export function openClientBuild(
         entitlements: request.entitlements,
         session: request.session,
         judge: (definition, signal) => sourceJudge.judgeAll(definition, policy, signal),
+        // A frontend in the client may want to look into what failed.
+        keepsFailures: request.frontend === '' && request.definition === undefined,
         onLoad: graph => void graphs.push(graph),
       },
     ),

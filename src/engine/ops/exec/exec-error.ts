@@ -1,6 +1,15 @@
 import { ExitError } from '../../../host/runtime/exit-error.ts';
 import { goQuote } from '../../../plan/dockerfile/go-text.ts';
 import type { Platform } from '../../../wire/oci/descriptor.ts';
+import type { Ref } from '../ref.ts';
+
+/** A failed step's files, for those who want to look into it. In the order of the op's mounts; undefined where there are none. */
+export interface FailedStep {
+  /** As the step found them. */
+  readonly inputs: readonly (Ref | undefined)[];
+  /** As the step left them. */
+  readonly mounts: readonly (Ref | undefined)[];
+}
 
 /** A step's process did not succeed, or could not be started. `cause` is the runtime's error. */
 export class ExecError extends Error {
@@ -11,11 +20,15 @@ export class ExecError extends Error {
   /** The platform of a step that this machine had no means to run, which may be why it failed. */
   readonly foreign?: Platform;
 
+  /** Absent where nobody would look. */
+  readonly step?: FailedStep;
+
   /** @param args The command of the step. */
-  constructor(args: readonly string[], cause: unknown, foreign?: Platform) {
+  constructor(args: readonly string[], cause: unknown, foreign?: Platform, step?: FailedStep) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     super(`process ${goQuote(args.join(' '))} did not complete successfully: ${reason}`, { cause });
     if (foreign) this.foreign = foreign;
+    if (step) this.step = step;
     if (cause instanceof ExitError) this.exitCode = cause.exitCode;
   }
 }

@@ -64,6 +64,7 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
     readonly secretenv?: { ID: string; name: string; optional?: boolean }[];
     readonly signal?: AbortSignal;
     readonly validExitCodes?: number[];
+    readonly keepsFailures?: boolean;
   }
 
   async function run(script: string, options: Options = {}): Promise<readonly Ref[]> {
@@ -83,7 +84,7 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
       return await runExecOp(
         { op, platform: context.platform, resources: undefined, vertex: 'sha256:v' },
         [base, ...inputs],
-        context,
+        { ...context, keepsFailures: options.keepsFailures ?? false },
         signal,
       );
     } finally {
@@ -141,6 +142,28 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
       return true;
     });
     await run('exit 3', { validExitCodes: [0, 3] });
+  });
+
+  test('the files of a failed step are kept where that is asked for', async () => {
+    const given = await layer({ old: 'given' });
+    const mounts: Options['mounts'] = [
+      { dest: '/rw', input: 1n, output: -1n },
+      { dest: '/ro', input: 1n, output: -1n, readonly: true },
+      { dest: '/memory', input: -1n, output: -1n, mountType: MountType.TMPFS },
+    ];
+    const fail = (keepsFailures: boolean) =>
+      run('echo root > /left && echo mount > /rw/left && exit 3', { mounts, inputs: [given], keepsFailures }).then(
+        () => assert.fail('it fails'),
+        (error: unknown) => (error instanceof ExecError ? error : assert.fail(String(error))),
+      );
+    const { step } = await fail(true);
+    assert.ok(step);
+    assert.deepEqual(step.inputs, [base, given, given, undefined]);
+    const [left, written, unwritten, memory] = step.mounts;
+    assert.equal(readFileSync(join(added(left), 'left'), 'utf8'), 'root\n');
+    assert.equal(readFileSync(join(added(written), 'left'), 'utf8'), 'mount\n');
+    assert.deepEqual([unwritten, memory], [given, undefined]);
+    assert.equal((await fail(false)).step, undefined);
   });
 
   test('binds show a part of an input, read-only or as a copy', async () => {

@@ -16,9 +16,9 @@ import type { OpContext } from '../op-context.ts';
 import { InvalidOpError } from '../op-key.ts';
 import { type Ref, snapshotRef } from '../ref.ts';
 import { canRun, findEmulator } from './emulator.ts';
-import { ExecError } from './exec-error.ts';
+import { ExecError, type FailedStep } from './exec-error.ts';
 import { type LogStream, logLimits, logStream } from './log-stream.ts';
-import { MissingSecretError, prepareStepMounts } from './step-mounts.ts';
+import { MissingSecretError, prepareStepMounts, type StepMounts } from './step-mounts.ts';
 
 /** An exec op with what is said of it outside of its key. */
 export interface ExecRequest {
@@ -77,7 +77,8 @@ export async function runExecOp(
     // Aborted before there was a process.
     if (signal.aborted && !(cause instanceof ExitError)) throw cause;
     const isForeign = !emulator && !canRun(platform, context.platform);
-    throw new ExecError(meta.args, cause, isForeign ? platform : undefined);
+    const step = context.keepsFailures ? await failedStep(op, inputs, prepared, signal) : undefined;
+    throw new ExecError(meta.args, cause, isForeign ? platform : undefined, step);
   }
   const results: Ref[] = [];
   for (const output of outputs) {
@@ -85,6 +86,22 @@ export async function runExecOp(
     else results.push(snapshotRef([...output.below, await output.active.commit(signal)]));
   }
   return results;
+}
+
+/** Makes layers of what a failed step wrote; undefined for one that was stopped. */
+async function failedStep(
+  { mounts }: ExecOp,
+  inputs: readonly Ref[],
+  { trees }: StepMounts,
+  signal: AbortSignal,
+): Promise<FailedStep | undefined> {
+  if (signal.aborted) return undefined;
+  const left: (Ref | undefined)[] = [];
+  for (const tree of trees) {
+    if (tree === undefined || 'ref' in tree) left.push(tree?.ref);
+    else left.push(snapshotRef([...tree.below, await tree.active.commit(signal)]));
+  }
+  return { inputs: mounts.map(({ input }) => (input < 0n ? undefined : inputs[Number(input)])), mounts: left };
 }
 
 function outputStreams(

@@ -32,6 +32,8 @@ export interface StepMounts {
   readonly mounts: readonly StepMount[];
   /** In the order of the op's outputs. */
   readonly outputs: readonly ExecOutput[];
+  /** Of each of the op's mounts the files that are a result or could be; none for caches, memory, secrets, agents. */
+  readonly trees: readonly (ExecOutput | undefined)[];
   /** Where the files of each of the op's mounts lie on this machine while the step runs; none for memory, secrets, agents. */
   readonly places: readonly (string | undefined)[];
 }
@@ -53,6 +55,8 @@ export async function prepareStepMounts(
   const outputs: ExecOutput[] = [];
   const mounts: StepMount[] = [];
   const places: (string | undefined)[] = [];
+  const trees: (ExecOutput | undefined)[] = [];
+  let tree: ExecOutput | undefined;
   const caches = new Map<string, CacheMount>();
   let root: { readonly path: string; readonly readOnly: boolean } | undefined;
 
@@ -66,7 +70,8 @@ export async function prepareStepMounts(
   /** A writable tree on an input. */
   async function writable(below: readonly LayerID[], isOutput: boolean): Promise<string> {
     const active = cleanup.use(await layers.prepare(below, signal));
-    if (isOutput) outputs.push({ active, below });
+    tree = { active, below };
+    if (isOutput) outputs.push(tree);
     return active.mount(signal);
   }
 
@@ -75,7 +80,8 @@ export async function prepareStepMounts(
     const hasOutput = mount.output !== -1n;
     const unwritten = mount.readonly && mount.dest !== '/' && below.length > 0;
     if (!unwritten) return writable(below, hasOutput);
-    if (hasOutput) outputs.push({ ref: snapshotRef(below) });
+    tree = { ref: snapshotRef(below) };
+    if (hasOutput) outputs.push(tree);
     return cleanup.use(await layers.view(below, signal)).path;
   }
 
@@ -118,19 +124,22 @@ export async function prepareStepMounts(
   }
 
   for (const mount of op.mounts) {
+    tree = undefined;
     if (mount.dest === '/' && mount.mountType === MountType.BIND) {
       root = { path: await bindSource(mount, await inputOf(mount)), readOnly: mount.readonly };
       places.push(root.path);
+      trees.push(tree);
       continue;
     }
     const made = await stepMount(mount, posix.resolve('/', op.meta?.cwd ?? '/', mount.dest));
     places.push(made?.kind === 'bind' ? made.source : undefined);
+    trees.push(tree);
     if (!made) continue;
     if (mount.dest === '/' && made.kind === 'bind') root = { path: made.source, readOnly: mount.readonly };
     else mounts.push(made);
   }
   if (!root) throw new InvalidOpError('invalid exec op with no rootfs');
-  return { rootfs: root.path, readonlyRootFs: root.readOnly, mounts, outputs, places };
+  return { rootfs: root.path, readonlyRootFs: root.readOnly, mounts, outputs, trees, places };
 }
 
 async function secretMount(

@@ -12,6 +12,7 @@ import { cacheRequest } from '../solve-request.ts';
 import { workerMessage } from '../worker.ts';
 import { createContainers } from './containers.ts';
 import { execStream } from './exec-stream.ts';
+import { failedStep } from './failed-step.ts';
 import { type FileRange, readTreeDirectory, readTreeFile, statTreeFile } from './read-files.ts';
 import { readResult, resultMessage } from './result-message.ts';
 import { resolveImageConfig, resolveSourceMeta } from './source-meta.ts';
@@ -57,6 +58,21 @@ export function createBridge(build: ClientBuild, inputs: ReadonlyMap<string, Def
     if (hasReturned) throw new StatusError(Code.unknown, 'gateway result is already set');
     hasReturned = true;
     work();
+  }
+
+  /** Fails as solving of a gateway does: with what is known of the step that failed. */
+  async function solving<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof StatusError) throw error;
+      throw errorStatus(
+        new SolveError(
+          error,
+          failedStep(error, ref => void refs.set(ref.id, ref)),
+        ),
+      );
+    }
   }
 
   const implementation: ServiceImplementation<typeof LLBBridge> = {
@@ -201,15 +217,6 @@ export function bridgeRoutes(bridgeFor: (call: ServerCall) => Promise<Bridge>): 
 async function evaluate(result: FrontendResult, signal: AbortSignal): Promise<void> {
   const refs = result.refs === undefined ? [result.ref] : [...result.refs.values()];
   await Promise.all(refs.map(ref => ref?.solve(signal)));
-}
-
-/** Fails as solving of a gateway does: with what is known of the step that failed. */
-async function solving<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw error instanceof StatusError ? error : errorStatus(new SolveError(error));
-  }
 }
 
 /** Errors about files carry the same empty detail. */
