@@ -21,9 +21,9 @@ type Report =
   | { readonly kind: 'finding'; readonly index: number; readonly what: string }
   | { readonly kind: 'done'; readonly index: number };
 
-/** Milliseconds after which a case counts as endless. */
-const ENDLESS = 120_000;
 const MINUTE = 60_000;
+/** Milliseconds of the processor after which a case counts as endless, and of the clock, for one that waits. */
+const ENDLESS = { busy: MINUTE, waiting: 30 * MINUTE };
 
 if (isMainThread) await lead();
 else await work(workerData as Orders);
@@ -76,13 +76,15 @@ function watch(orders: Orders, current: Int32Array, onFinding: (index: number, w
   return new Promise((done, failed) => {
     let last = orders.from;
     let since = Date.now();
+    let spent = process.cpuUsage();
     let told = Date.now();
     const timer = setInterval(() => {
       const index = Atomics.load(current, 0);
       if (index !== last) {
         last = index;
         since = Date.now();
-      } else if (Date.now() - since > ENDLESS) {
+        spent = process.cpuUsage();
+      } else if (process.cpuUsage(spent).user / 1000 > ENDLESS.busy || Date.now() - since > ENDLESS.waiting) {
         onFinding(index, 'does not end');
         stop(index + 1);
       }
