@@ -1,47 +1,57 @@
 /** What the report of a build shows. */
 import { shownSteps } from '../explain/build-view.ts';
 import { type CatalogueContext, surprisesAt } from '../explain/catalogue.ts';
-import type { BuildExplanation, StepExplanation } from '../explain/explain-build.ts';
-import { causeText } from '../explain/words.ts';
-import type { CacheSource, StepRecord } from '../history/build-record.ts';
+import type { Comparison } from '../explain/compare-steps.ts';
+import type { StepExplanation } from '../explain/explain-build.ts';
+import { causeText, shortDigest } from '../explain/words.ts';
+import type { BuildSummary, CacheSource, StepCounts, StepRecord } from '../history/build-record.ts';
+import { criticalPath, spanOf } from './critical-path.ts';
+import { keyTable, type PartTuple, type StepKeys } from './report-keys.ts';
 
-/** A part of a key, and how it differs from the build that the step was compared with. */
-interface ReportKey {
-  readonly kind: string;
-  readonly name: string;
-  readonly value: string;
-  readonly change?: 'new' | 'changed' | 'gone';
-  readonly before?: string;
+/** What became of a step in the build beside this one. */
+interface PastStep {
+  readonly outcome: string;
+  readonly start?: number;
+  readonly end?: number;
+  readonly duration?: number;
 }
 
-interface ReportStep {
+interface ReportStep extends StepKeys {
   readonly digest: string;
   readonly name: string;
   readonly stage: string;
   readonly number: string;
   readonly text: string;
   readonly line?: number;
+  /** Where else it stands: one run serves all. */
+  readonly also?: readonly string[];
   /** Whether an instruction of the Dockerfile became it. */
   readonly isShown: boolean;
-  readonly isCritical: boolean;
+  /** Milliseconds that it waited for its turn; of a step on the critical path. */
+  readonly waited?: number;
   readonly outcome: string;
   /** Milliseconds since the build began. */
   readonly start?: number;
+  readonly end?: number;
+  /** Milliseconds that it took, without pauses. */
   readonly duration?: number;
+  /** Positions in the page's list of steps. */
   readonly inputs: readonly number[];
-  readonly causes: readonly string[];
-  readonly surprises: readonly string[];
+  /** Why it ran, and by which steps that came in. */
+  readonly causes: readonly { readonly text: string; readonly path: readonly number[] }[];
+  readonly surprises: readonly { readonly id: string; readonly text: string }[];
   readonly from?: string;
   readonly cache?: string;
   readonly error?: string;
+  /** The number of the build that it was compared with. */
   readonly against?: number;
-  readonly keys: readonly ReportKey[];
-  /** Parts that are the same and left out. */
-  readonly keysLeft: number;
   readonly log?: string;
+  /** Bytes of output before what is shown. */
+  readonly logCut?: number;
+  readonly past?: PastStep;
 }
 
-/** A layer of the image. */
+/** A layer of an image. */
 export interface ReportLayer {
   readonly digest: string;
   /** Bytes, as it is stored. */
@@ -49,84 +59,204 @@ export interface ReportLayer {
   readonly by?: string;
 }
 
+/** An image that the build made, one for each platform. */
+export interface ReportImage {
+  /** Empty for an only one. */
+  readonly platform: string;
+  readonly layers: readonly ReportLayer[];
+}
+
+interface ReportBuild {
+  readonly number: number;
+  readonly status: string;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  readonly duration?: number;
+  readonly context: string;
+  readonly counts?: StepCounts;
+}
+
 export interface ReportData {
-  readonly build: { readonly number: number; readonly status: string; readonly summary: string };
-  readonly facts: Readonly<Record<string, string>>;
+  readonly build: ReportBuild;
+  /** The build beside it. */
+  readonly past?: ReportBuild;
+  /** Steps of the build beside it that this one does not have. */
+  readonly gone: readonly (PastStep & { readonly stage: string; readonly text: string })[];
+  readonly facts: readonly (readonly [name: string, value: string])[];
+  readonly parts: readonly PartTuple[];
   readonly steps: readonly ReportStep[];
   readonly sources: readonly CacheSource[];
-  readonly layers: readonly ReportLayer[];
+  readonly images: readonly ReportImage[];
+  /** Milliseconds since the epoch, when the page was made. */
+  readonly now: number;
 }
 
 /** What a report is made of besides the explanation. */
 interface ReportSources {
   readonly context: CatalogueContext;
-  readonly layers: readonly ReportLayer[];
+  readonly images: readonly ReportImage[];
+  /** The build to set beside this one. */
+  readonly past: BuildSummary | undefined;
   log(step: number): Uint8Array | undefined;
   labelOf(step: StepRecord): { readonly stage: string; readonly number: string; readonly text: string };
 }
 
-/** Parts of one key that are shown though they are the same. */
-const SAME_PARTS = 40;
-
 /** Everything that the page shows of a build. */
-export function reportData({ context, layers, log, labelOf }: ReportSources): ReportData {
-  const { explanation } = context;
+export function reportData({ context, images, past, log, labelOf }: ReportSources): ReportData {
+  const { explanation, now } = context;
   const { build, view } = explanation;
   const explained = new Map(explanation.steps.map(step => [step.step, step]));
   const shown = shownSteps(view);
-  const critical = criticalPath(view.steps);
+  const isShown = new Set(shown);
+  const waits = new Map(criticalPath(view.steps).map(({ step, waited }) => [step, waited]));
+  const table = keyTable(context.parts);
+  const beside = past && explanation.comparison(past.number);
+  const counterparts = new Set<number>();
   // The page has instructions first, in the order of the Dockerfile, then the rest.
   const order = [...new Set([...shown, ...view.steps.keys()])];
   const position = new Map(order.map((index, at) => [index, at]));
+  const at = (indices: readonly number[]) => [...new Set(indices)].flatMap(index => position.get(index) ?? []);
+  const nameOf = (index: number) => {
+    const record = view.steps[index];
+    return record === undefined ? 'an input' : sourceName(labelOf(record).text);
+  };
   const steps = order.flatMap((index): ReportStep[] => {
     const record = view.steps[index];
     if (record === undefined) return [];
     const step = explained.get(index);
-    const output = record.logBytes === undefined ? undefined : log(index);
-    const from = step === undefined ? undefined : originText(step, context.now);
-    const [first] = record.places;
+    const was = pastOf(index, step, explanation.comparison);
+    const side = beside?.counterpart(index);
+    if (side !== undefined) counterparts.add(side);
+    const waited = waits.get(index);
     return [
       {
         digest: record.digest,
         name: record.name,
         ...labelOf(record),
-        ...(first === undefined ? {} : { line: first.line }),
-        isShown: first !== undefined && shown.includes(index),
-        isCritical: critical.has(index),
+        ...given('line', record.places[0]?.line),
+        ...(record.places.length > 1 ? { also: alsoAt(record, labelOf(record).stage) } : {}),
+        isShown: isShown.has(index),
+        ...given('waited', waited),
         outcome: step?.outcome ?? outcomeOf(record),
-        ...(record.start === undefined ? {} : { start: record.start }),
-        ...(record.duration === undefined ? {} : { duration: record.duration }),
-        inputs: [...new Set(record.inputs)].flatMap(input => position.get(input) ?? []),
-        causes: step?.causes.map(({ cause }) => causeText(cause)) ?? [],
-        surprises: step === undefined ? [] : surprisesAt(step, context).map(({ text }) => text),
-        ...(from === undefined ? {} : { from }),
-        ...(record.cache === undefined ? {} : { cache: record.cache }),
-        ...(record.error === undefined ? {} : { error: record.error }),
-        ...(step?.against === undefined ? {} : { against: step.against }),
-        ...keysOfStep(index, step, explanation, context),
-        ...(output === undefined ? {} : { log: Buffer.from(output).toString() }),
+        ...timesOf(record),
+        inputs: at(record.inputs),
+        causes: step?.causes.map(({ cause, path }) => ({ text: causeText(cause), path: at(path.slice(1)) })) ?? [],
+        surprises:
+          step === undefined ? [] : surprisesAt(step, context).map(({ id, text }) => ({ id, text: shortDigest(text) })),
+        ...given('from', step && originText(step, now)),
+        ...given('cache', record.cache),
+        ...given('error', record.error),
+        ...given('against', step?.against),
+        ...table.keysOf(record, was, nameOf),
+        ...logOf(record, record.logBytes === undefined ? undefined : log(index)),
+        ...given('past', beside && pastStep(beside.past.steps[side ?? -1])),
       },
     ];
   });
-  const { counts } = build;
-  const took = build.duration === undefined ? '' : `, ${(build.duration / 1000).toFixed(1)} s`;
-  const ran = counts === undefined ? '' : `: ${counts.steps} steps, ${counts.cached} cached, ${counts.ran} ran`;
-  const started = new Date(build.startedAt).toISOString();
-  const facts: Record<string, string> = { Id: build.id, Started: started, Context: build.context };
-  facts['Dockerfile'] = build.dockerfile;
-  for (const [name, value] of Object.entries(build.options)) {
-    facts[name] = typeof value === 'string' ? value : JSON.stringify(value);
-  }
-  for (const [name, value] of Object.entries(build.response ?? {})) if (name.endsWith('digest')) facts[name] = value;
-  if (build.error !== undefined) facts['Error'] = build.error;
-  const summary = `${build.context}${ran}${took} (${started})`;
+  const gone = beside === undefined ? [] : shownSteps(beside.past).filter(index => !counterparts.has(index));
   return {
-    build: { number: build.number, status: build.status, summary },
-    facts,
+    build: summaryOf(build),
+    ...given('past', past && summaryOf(past)),
+    gone: gone.flatMap(index => {
+      const record = beside?.past.steps[index];
+      const of = pastStep(record);
+      return record === undefined || of === undefined ? [] : [{ ...labelOf(record), ...of }];
+    }),
+    facts: factsOf(build),
+    parts: table.parts,
     steps,
     sources: build.sources ?? [],
-    layers,
+    images,
+    now,
   };
+}
+
+/** A member that is left out when there is nothing to say. */
+function given<Name extends string, Value>(name: Name, value: Value | undefined): { [Key in Name]?: Value } {
+  return value === undefined ? {} : ({ [name]: value } as { [Key in Name]?: Value });
+}
+
+function summaryOf({ number, status, startedAt, duration, context, counts }: BuildSummary): ReportBuild {
+  return { number, status, startedAt, context, ...given('duration', duration), ...given('counts', counts) };
+}
+
+/** The record of the same step in the build that it was compared with. */
+function pastOf(
+  index: number,
+  step: StepExplanation | undefined,
+  comparison: (build: number) => Comparison | undefined,
+): StepRecord | undefined {
+  const one = step?.against === undefined ? undefined : comparison(step.against);
+  const before = one?.counterpart(index);
+  return one === undefined || before === undefined ? undefined : one.past.steps[one.past.resolve(before)];
+}
+
+function pastStep(record: StepRecord | undefined): PastStep | undefined {
+  return record && { outcome: outcomeOf(record), ...timesOf(record) };
+}
+
+function timesOf(record: StepRecord): Pick<PastStep, 'start' | 'end' | 'duration'> {
+  const span = spanOf(record);
+  return span === undefined ? {} : { ...span, duration: record.duration ?? 0 };
+}
+
+function logOf(record: StepRecord, output: Uint8Array | undefined): Pick<ReportStep, 'log' | 'logCut'> {
+  if (output === undefined) return {};
+  const cut = (record.logBytes ?? 0) - output.length;
+  return { log: Buffer.from(output).toString(), ...(cut > 0 ? { logCut: cut } : {}) };
+}
+
+/** `[internal] load build context` is what people call the build context. */
+function sourceName(text: string): string {
+  return text.replace(/^\[internal\] load /, '').replace(/^\[[^\]]*\] /, '');
+}
+
+function alsoAt({ places }: StepRecord, stage: string): string[] {
+  const others = places.filter(place => place.stage !== stage);
+  return (others.length > 0 ? others : places.slice(1)).map(({ stage: name, line }) => `${name} line ${line}`.trim());
+}
+
+/** What a build was asked for and what it came to, in words. */
+function factsOf(build: BuildSummary): [string, string][] {
+  const facts: [string, string][] = [
+    ['context', build.context],
+    ['Dockerfile', build.dockerfile],
+    ['id', build.id],
+  ];
+  for (const [name, value] of Object.entries(build.options)) facts.push([OPTIONS[name] ?? name, optionText(value)]);
+  for (const [name, value] of Object.entries(build.response ?? {}))
+    if (name.endsWith('digest')) facts.push([name, value]);
+  if (build.error !== undefined) facts.push(['error', build.error]);
+  return facts;
+}
+
+/** Options by the flags that people know them by. */
+const OPTIONS: Readonly<Record<string, string>> = {
+  addHosts: '--add-host',
+  buildArgs: '--build-arg',
+  cacheFrom: '--cache-from',
+  cacheTo: '--cache-to',
+  coldMounts: '--cold-mounts',
+  labels: '--label',
+  namedContexts: '--build-context',
+  network: '--network',
+  noCache: '--no-cache',
+  outputs: '--output',
+  platforms: '--platform',
+  pull: '--pull',
+  secrets: '--secret',
+  ssh: '--ssh',
+  tags: '--tag',
+  target: '--target',
+};
+
+function optionText(value: unknown): string {
+  if (value === true) return 'yes';
+  if (Array.isArray(value)) return value.map(String).join('\n');
+  if (typeof value !== 'object' || value === null) return String(value);
+  return Object.entries(value)
+    .map(([name, one]) => `${name}=${one}`)
+    .join('\n');
 }
 
 function outcomeOf({ error, cached, outcome }: StepRecord): string {
@@ -137,7 +267,7 @@ function outcomeOf({ error, cached, outcome }: StepRecord): string {
 
 function originText({ from }: StepExplanation, now: number): string | undefined {
   if (from === undefined) return undefined;
-  const place = from.cache === 'local' ? 'this machine' : from.cache;
+  const place = from.cache === 'local' ? 'this machine' : (from.place ?? from.cache);
   const maker = from.build === undefined ? '' : `, made by build ${from.build}`;
   if (from.createdAt === undefined) return `from ${place}${maker}`;
   const hours = Math.max(0, now - from.createdAt) / 3_600_000;
@@ -148,61 +278,4 @@ function originText({ from }: StepExplanation, now: number): string | undefined 
         ? `${Math.round(hours)} h`
         : `${Math.round(hours / 24)} days`;
   return `from ${place}${maker}, ${age} old`;
-}
-
-/** Steps that the build waited for: back from the last to end, each time to the input that ended last. */
-function criticalPath(steps: readonly StepRecord[]): Set<number> {
-  const endOf = (index: number) => (steps[index]?.start ?? 0) + (steps[index]?.duration ?? 0);
-  const last = (indices: Iterable<number>) => {
-    let found: number | undefined;
-    for (const index of indices) if (found === undefined || endOf(index) > endOf(found)) found = index;
-    return found;
-  };
-  const path = new Set<number>();
-  let at = last(steps.keys());
-  while (at !== undefined && !path.has(at)) {
-    path.add(at);
-    at = last(steps[at]?.inputs ?? []);
-  }
-  return path;
-}
-
-type NamedPart = Omit<ReportKey, 'change' | 'before'>;
-
-function partsOfStep(step: StepRecord | undefined, { parts }: CatalogueContext): Map<string, NamedPart> {
-  const digests = [
-    ...(step?.definitions ?? []),
-    ...(step?.keys ?? []).flatMap(key => [key?.selector, key?.content]),
-  ].filter(digest => digest !== undefined);
-  const named = new Map<string, NamedPart>();
-  for (const digest of digests) {
-    for (const { kind, name, value } of parts(digest) ?? []) named.set(`${kind}\0${name}`, { kind, name, value });
-  }
-  return named;
-}
-
-function keysOfStep(
-  index: number,
-  step: StepExplanation | undefined,
-  explanation: BuildExplanation,
-  context: CatalogueContext,
-): Pick<ReportStep, 'keys' | 'keysLeft'> {
-  const now = partsOfStep(explanation.view.steps[index], context);
-  const comparison = step?.against === undefined ? undefined : explanation.comparison(step.against);
-  const before = comparison?.counterpart(index);
-  if (comparison === undefined || before === undefined) {
-    const all = [...now.values()];
-    return { keys: all.slice(0, SAME_PARTS), keysLeft: Math.max(0, all.length - SAME_PARTS) };
-  }
-  const past = partsOfStep(comparison.past.steps[before], context);
-  const changed: ReportKey[] = [];
-  const same: ReportKey[] = [];
-  for (const [id, part] of now) {
-    const old = past.get(id);
-    if (old === undefined) changed.push({ ...part, change: 'new' });
-    else if (old.value !== part.value) changed.push({ ...part, change: 'changed', before: old.value });
-    else same.push(part);
-  }
-  for (const [id, part] of past) if (!now.has(id)) changed.push({ ...part, change: 'gone' });
-  return { keys: [...changed, ...same.slice(0, SAME_PARTS)], keysLeft: Math.max(0, same.length - SAME_PARTS) };
 }
