@@ -13,7 +13,7 @@ import type { LayerBlob } from './result.ts';
 
 /** Annotations of layers that are for BuildKit's own use and never leave it. */
 export const PRIVATE_ANNOTATIONS =
-  /^(containerd\.io\/uncompressed$|buildkit\/createdat$|containerd\.io\/distribution\.source\.)/;
+  /^(containerd\.io\/uncompressed$|buildkit\/(createdat|description)$|containerd\.io\/distribution\.source\.)/;
 
 /** A document that is stored as a blob. */
 export interface Document {
