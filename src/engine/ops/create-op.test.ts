@@ -117,6 +117,18 @@ test('what is not allowed is refused before anything runs', async () => {
   assert.throws(() => createOp(vertexOf({ case: 'file', value: {} }), contextOf()), InvalidOpError);
 });
 
+test('a device that a step cannot do without is told to be missing when it runs', async () => {
+  const cdiDevices = [
+    { name: 'v.com/a=1', optional: true },
+    { name: 'v.com/b=2', optional: false },
+  ];
+  const op = createOp(
+    vertexOf({ case: 'exec', value: { meta: { args: ['a'] }, mounts: [{ dest: '/' }], cdiDevices } }),
+    contextOf({ entitlements: new Set(['device']) }),
+  );
+  await assert.rejects(op.exec([], signal), /^DeviceError: required device "v.com\/b=2" is not registered$/);
+});
+
 test('unpacking is shown where the layers come from', async () => {
   const digest = `sha256:${'0'.repeat(64)}` as const;
   const layers: SnapshotStore = {

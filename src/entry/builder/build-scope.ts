@@ -1,4 +1,4 @@
-import { checkEntitlements } from '../../engine/ops/entitlements.ts';
+import { checkEntitlements, EntitlementError } from '../../engine/ops/entitlements.ts';
 import type { CacheMountStore } from '../../engine/ops/exec/cache-mount.ts';
 import type { OpContext, SecretProvider, SourceRequest, SshProvider } from '../../engine/ops/op-context.ts';
 import type { Ref } from '../../engine/ops/ref.ts';
@@ -141,9 +141,7 @@ function checkLoad(op: ExecOp, entitlements: ReadonlySet<string>): void {
   try {
     checkEntitlements(op, entitlements);
   } catch (cause) {
-    throw new BuildError(`failed to load LLB: ${messageOf(cause)}`, {
-      cause,
-      hints: ['allow it with --allow network.host or --allow security.insecure, as the step asks'],
-    });
+    const hints = cause instanceof EntitlementError ? [`allow it with --allow ${cause.entitlement}`] : [];
+    throw new BuildError(`failed to load LLB: ${messageOf(cause)}`, { cause, hints });
   }
 }
