@@ -79,3 +79,19 @@ test('an expression that takes for ever ends', () => {
   const policy = policyOf({ action: DENY, selector: { identifier: '^(a+)+$', matchType: MatchType.REGEX } });
   assert.throws(() => policy({ identifier: `${'a'.repeat(60)}!`, attrs: {} }), /invalid regex .*timed out/);
 });
+
+test('a git source is known by where it is fetched from, however it is spelled', () => {
+  const identifier = 'git://github.com/user/repo.git#main:absolute/path';
+  const policy = policyOf({ action: DENY, selector: { identifier, matchType: MatchType.EXACT } });
+  const spelled: readonly (readonly [string, Record<string, string>?])[] = [
+    [identifier],
+    ['git://github.com/user/repo.git#main:../absolute/path'],
+    ['git://github.com/user//repo.git#main:/absolute/path/'],
+    ['git://elsewhere/x.git#main:absolute/path', { 'git.fullurl': 'https://github.com/user/repo.git' }],
+    ['git://elsewhere/x.git#main:absolute/path', { 'git.fullurl': 'git@github.com:user/repo.git' }],
+  ];
+  for (const [text, attrs = {}] of spelled)
+    assert.throws(() => policy({ identifier: text, attrs }), /denied by policy/, `${text} ${JSON.stringify(attrs)}`);
+  const other = { identifier: 'git://github.com/user/repo.git#main:../other', attrs: {} };
+  assert.equal(policy(other), other, 'a source that no rule changes keeps its spelling, and so its digest');
+});

@@ -1,5 +1,7 @@
 /** Rules on what a build may take from elsewhere (control-api facts, 4.4). */
+import { posix } from 'node:path';
 import { runInNewContext } from 'node:vm';
+import { parseGitRemote } from '../../plan/llb/git-url.ts';
 import {
   AttrMatch,
   MatchType,
@@ -8,6 +10,7 @@ import {
   type Rule,
 } from '../../wire/proto/gen/control/sourcepolicy_pb.ts';
 import type { Platform } from '../../wire/proto/gen/pb/ops_pb.ts';
+import { parseGitSource } from './git-key.ts';
 
 /** A source as graphs name it. */
 interface PolicySource {
@@ -26,6 +29,7 @@ export class SourcePolicyError extends Error {
   override readonly name = 'SourcePolicyError';
 }
 
+const GIT = 'git://';
 const MOST_CHANGES = 20;
 /** Expressions are the client's, and other builds wait while one is matched. */
 const LONGEST_MATCH = 1000;
@@ -40,14 +44,33 @@ export function sourcePolicy(policies: readonly Policy[]): SourcePolicy {
       throw new SourcePolicyError('invalid nil selector in policy');
   }
   return source => {
-    let current = source;
+    const named = { ...source, identifier: canonicalIdentifier(source) };
+    let current: PolicySource = named;
     for (let changes = 0; changes <= MOST_CHANGES; changes++) {
       const next = firstChange(policies, current);
-      if (next === undefined) return current;
+      if (next === undefined) return current === named ? source : current;
       current = next;
     }
     throw new SourcePolicyError('too many mutations on a single source: too many operations');
   };
+}
+
+/**
+ * The name that rules know a source by, however a graph spells it: of a git source the repository that is really fetched from,
+ * with a clean path.
+ */
+export function canonicalIdentifier({ identifier, attrs }: PolicySource): string {
+  if (!identifier.startsWith(GIT)) return identifier;
+  try {
+    const { remote, ref, subdir } = parseGitSource(identifier.slice(GIT.length), attrs);
+    const { host, path } = parseGitRemote(remote);
+    const place = subdir === '' ? '' : `:${subdir}`;
+    const fragment = ref === '' && subdir === '' ? '' : `#${ref}${place}`;
+    return `${GIT}${host}${posix.join('/', path)}${fragment}`;
+  } catch {
+    // What is wrong with it is told when it is opened.
+    return identifier;
+  }
 }
 
 function firstChange(policies: readonly Policy[], source: PolicySource): PolicySource | undefined {

@@ -1,6 +1,6 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { messageJson } from '../../engine/ops/message-json.ts';
-import type { SourcePolicy } from '../../engine/source/source-policy.ts';
+import { canonicalIdentifier, type SourcePolicy } from '../../engine/source/source-policy.ts';
 import { parseOp } from '../../plan/llb/load.ts';
 import { Code } from '../../wire/grpc/code.ts';
 import { StatusError } from '../../wire/grpc/status.ts';
@@ -54,18 +54,19 @@ export function createSourceJudge({ session, resolve }: SourceJudgeOptions): Sou
     const allowed = policy(source);
     if (session === undefined) return allowed;
     const { channel } = await session(signal);
+    const named = { identifier: canonicalIdentifier(allowed), attrs: allowed.attrs };
     const question = {
-      source: { Source: { identifier: allowed.identifier, attrs: allowed.attrs } },
+      source: { Source: named },
       capabilities: llbCapabilities.flatMap(({ ID }) => (ID === undefined ? [] : [ID])),
       ...(platform === undefined ? {} : { platform }),
     };
     const find = async (request: ResolveSourceMetaRequest): Promise<SourceMeta> => {
-      requireSame(allowed, request.Source);
+      requireSame(named, request.Source);
       return await resolve(request, signal);
     };
     const decision = await checkPolicy(channel, question, find, signal, budget);
     if (decision.action === PolicyAction.ALLOW) return allowed;
-    if (decision.action !== PolicyAction.CONVERT) throw denied(allowed.identifier, decision);
+    if (decision.action !== PolicyAction.CONVERT) throw denied(named.identifier, decision);
     const { update } = decision;
     if (update === undefined) throw unknown('convert action requires updated source');
     return decide({ identifier: update.identifier, attrs: update.attrs }, platform, policy, budget, signal);
