@@ -5,7 +5,7 @@ export type RegistryFor = (host: string, insecure: boolean) => RegistryClient;
 
 /**
  * Registry clients with the credentials of sessions. Layers that one build found may be fetched by another that shares them,
- * so clients stay open until no build runs.
+ * so clients stay open as long as a build runs that does.
  */
 export interface RegistryPool extends AsyncDisposable {
   /**
@@ -32,12 +32,14 @@ export function createRegistryPool(
   open: (access: RegistryAccess, insecureHost?: string) => RegistryClient,
 ): RegistryPool {
   const sessions = new Map<string, PoolEntry>();
-  let uses = 0;
 
-  async function close(): Promise<void> {
-    const all = [...sessions.values()].flatMap(({ clients }) => [...clients.values()]);
-    sessions.clear();
-    await Promise.all(all.map(client => client[Symbol.asyncDispose]()));
+  async function close(entries: Iterable<readonly [string, PoolEntry]>): Promise<void> {
+    const closing: PromiseLike<void>[] = [];
+    for (const [session, { clients }] of [...entries]) {
+      sessions.delete(session);
+      for (const client of clients.values()) closing.push(client[Symbol.asyncDispose]());
+    }
+    await Promise.all(closing);
   }
 
   /** The proofs of a session, or, once its build has ended, of those who share what it found. */
@@ -73,11 +75,9 @@ export function createRegistryPool(
       entry.access = access;
       sessions.set(session, entry);
       entry.uses += 1;
-      uses += 1;
       use.defer(async () => {
         entry.uses -= 1;
-        uses -= 1;
-        if (uses === 0) await close();
+        await close([...sessions].filter(([ended]) => provers(ended).length === 0));
       });
       const proof = proofOf(session);
       return (host, insecure) => {
@@ -90,6 +90,6 @@ export function createRegistryPool(
     bequeath(session, heirs) {
       for (const heir of heirs) sessions.get(session)?.heirs.add(heir);
     },
-    [Symbol.asyncDispose]: close,
+    [Symbol.asyncDispose]: () => close(sessions),
   };
 }

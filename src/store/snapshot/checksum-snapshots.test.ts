@@ -44,3 +44,22 @@ test('what was computed of layers is kept', async () => {
   assert.ok(!existsSync(join(directory, 'layer-one')));
   assert.notEqual(await contents.open(['one', 'two']).checksum('/d'), digests[0]);
 });
+
+test('what is known of a layer is written down and let go when its trees were not asked for for long', async () => {
+  using scratch = mkdtempDisposableSync(join(tmpdir(), 'outcrop-snapshots-'));
+  const layerPath = (layer: string) => join(scratch.path, 'layers', layer);
+  const layers = Array.from({ length: 40 }, (_, index) => `layer${index}`);
+  for (const layer of ['base', ...layers]) {
+    mkdirSync(layerPath(layer), { recursive: true });
+    writeFileSync(join(layerPath(layer), layer), layer);
+  }
+  const directory = join(scratch.path, 'checksums');
+  using database = openDatabase(scratch.path);
+  using contents = snapshotContents({ layerPath, directory, database });
+  const digests: string[] = [];
+  for (const layer of layers) digests.push(await contents.open(['base', layer]).checksum('/', {}));
+  assert.ok(existsSync(join(directory, 'layer-layer0')));
+  assert.ok(!existsSync(join(directory, 'layer-layer39')), 'still open');
+  assert.ok(!existsSync(join(directory, 'layer-base')), 'others need it');
+  assert.equal(await contents.open(['base', 'layer0']).checksum('/', {}), digests[0]);
+});

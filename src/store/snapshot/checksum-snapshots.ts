@@ -48,7 +48,7 @@ export function snapshotContents(options: SnapshotContentsOptions): SnapshotCont
   const add = database.sql.prepare('INSERT OR REPLACE INTO content_checksum VALUES (?, ?, ?, ?)');
   const remove = database.sql.prepare('DELETE FROM content_checksum WHERE top = ?');
   const caches = new Map<string, RecordCache>();
-  const open = new Map<string, ContentChecksums>();
+  const open = new Map<string, { readonly contents: ContentChecksums; readonly layers: readonly string[] }>();
 
   function cachePath(layer: string): string {
     return join(directory, `layer-${layer}`);
@@ -85,6 +85,20 @@ export function snapshotContents(options: SnapshotContentsOptions): SnapshotCont
     return { ...own, examine, checksum: async (...query) => (await examine(...query)).digest };
   }
 
+  /** Closes the tree that was not asked for for longest, and forgets what only it needed of layers once that is written down. */
+  function closeOldest(): void {
+    const [oldest] = open.keys();
+    const closed = oldest === undefined ? undefined : open.get(oldest);
+    if (oldest === undefined || closed === undefined) return;
+    open.delete(oldest);
+    const needed = new Set([...open.values()].flatMap(({ layers }) => layers));
+    for (const layer of closed.layers) {
+      if (needed.has(layer)) continue;
+      caches.get(layer)?.save();
+      caches.delete(layer);
+    }
+  }
+
   function save(): void {
     for (const cache of caches.values()) cache.save();
   }
@@ -92,12 +106,11 @@ export function snapshotContents(options: SnapshotContentsOptions): SnapshotCont
   return {
     open: layers => {
       const name = digestOf(layers.join('\n'));
-      const contents = open.get(name) ?? openNew(layers, name);
+      const found = open.get(name) ?? { contents: openNew(layers, name), layers };
       open.delete(name);
-      open.set(name, contents);
-      const [oldest] = open.keys();
-      if (open.size > MAX_OPEN && oldest !== undefined) open.delete(oldest);
-      return contents;
+      open.set(name, found);
+      if (open.size > MAX_OPEN) closeOldest();
+      return found.contents;
     },
     forget: layer => {
       remove.run(layer);
