@@ -115,6 +115,7 @@ test('filters', () => {
 
 test('rules in words', () => {
   assert.equal(describePolicy({ all: false }), 'prune');
+  assert.equal(describePolicy({ all: true, isAutomatic: true }), 'garbage collection');
   assert.equal(
     describePolicy({ all: true, unusedFor: 24 * HOUR, maxUsedSpace: 10_000_000_000 }),
     'prune --all, unused for 24 h, keep at most 10 GB',

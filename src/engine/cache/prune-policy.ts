@@ -4,6 +4,8 @@ import type { UsageFilter } from './usage-filter.ts';
 
 /** What is to be removed. Sizes are bytes; without any of the three limits everything that qualifies goes. */
 export interface PrunePolicy {
+  /** A rule of a daemon, which nobody asked for at the moment. */
+  readonly isAutomatic?: true;
   /** Also what named images consist of, and what the engine keeps for itself. */
   readonly all: boolean;
   readonly filter?: UsageFilter;
@@ -59,8 +61,9 @@ export function choosePruned(records: readonly UsageRecord[], policy: PrunePolic
 }
 
 /** The rule that removes, in words: what a later miss can say. */
-export function describePolicy({ all, unusedFor, reservedSpace, maxUsedSpace, minFreeSpace }: PrunePolicy): string {
-  const clauses = [all ? 'prune --all' : 'prune'];
+export function describePolicy(policy: PrunePolicy): string {
+  const { isAutomatic, all, unusedFor, reservedSpace, maxUsedSpace, minFreeSpace } = policy;
+  const clauses = [isAutomatic ? 'garbage collection' : all ? 'prune --all' : 'prune'];
   if (unusedFor !== undefined) clauses.push(`unused for ${Math.round(unusedFor / 360_000) / 10} h`);
   if (maxUsedSpace !== undefined) clauses.push(`keep at most ${gigabytes(maxUsedSpace)}`);
   if (reservedSpace !== undefined) clauses.push(`keep ${gigabytes(reservedSpace)}`);

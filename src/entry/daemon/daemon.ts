@@ -24,6 +24,7 @@ import type { DaemonServices } from './daemon-services.ts';
 import { chooseProtocol } from './docker/protocol.ts';
 import { createDockerServer } from './docker/server.ts';
 import { createFrontendCalls } from './frontend-calls.ts';
+import { type GarbageCollection, openGarbageCollection } from './garbage-collection.ts';
 import { openReceivedDirectories } from './received-directories.ts';
 import { createRegistryPool } from './registry-pool.ts';
 import { openStoreGate, type StoreGate } from './store-gate.ts';
@@ -49,6 +50,7 @@ export async function startDaemon(
 ): Promise<Daemon> {
   await using stack = new AsyncDisposableStack();
   let gate: StoreGate | undefined;
+  let garbage: GarbageCollection | undefined;
   const { worker: workerConfig } = config;
   const engine: Engine = stack.use(
     await openEngine(
@@ -62,7 +64,16 @@ export async function startDaemon(
           ...(workerConfig.noProcessSandbox ? { processSandbox: false } : {}),
         },
         lockStore: async (root, recover, inner) => {
-          gate = await openStoreGate(root, recover, () => engine.layers.hold(), inner);
+          const hold = () => {
+            const held = engine.layers.hold();
+            return {
+              [Symbol.dispose]() {
+                held[Symbol.dispose]();
+                garbage?.buildEnded();
+              },
+            };
+          };
+          gate = await openStoreGate(root, recover, hold, inner);
           return gate;
         },
       },
@@ -88,6 +99,7 @@ export async function startDaemon(
     gate,
     entitlements: new Set(config.entitlements),
   };
+  garbage = stack.use(openGarbageCollection(services, log));
   const routes = [
     ...controlRoutes(services),
     ...daemonContentRoutes(engine.content, services.history),

@@ -12,6 +12,7 @@ import type { DiskUsageRequest, PruneRequest, UsageRecordSchema } from '../../wi
 import type { Engine } from '../builder/engine.ts';
 import type { DaemonServices } from './daemon-services.ts';
 import { timestampMessage } from './wire-values.ts';
+import type { GcPolicy } from './worker.ts';
 
 type UsageMessage = MessageInitShape<typeof UsageRecordSchema>;
 
@@ -63,6 +64,47 @@ export function pruneDaemonCache(
     const beside = isAlone ? {} : { inUse: () => usedLayers(engine) };
     return pruneCache(cacheStores(engine), policy, signal, beside);
   }, signal);
+}
+
+/** How long other processes that use the store are waited for, in milliseconds, by what can as well be done later. */
+const PATIENCE = 2000;
+
+/**
+ * Removes what a rule gives up by itself; nothing when other processes keep the store to themselves.
+ * @returns bytes that were removed
+ */
+export async function collectGarbage(
+  { engine, gate }: DaemonServices,
+  { all, filters, keepDuration, reservedSpace, maxUsedSpace, minFreeSpace }: GcPolicy,
+  signal: AbortSignal,
+): Promise<number> {
+  const policy: PrunePolicy = {
+    isAutomatic: true,
+    all,
+    filter: readFilters(filters),
+    ...(keepDuration > 0 ? { unusedFor: keepDuration } : {}),
+    ...limit('reservedSpace', BigInt(Math.round(reservedSpace))),
+    ...limit('maxUsedSpace', BigInt(Math.round(maxUsedSpace))),
+    ...limit('minFreeSpace', BigInt(Math.round(minFreeSpace))),
+  };
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), PATIENCE);
+  try {
+    const { reclaimed } = await gate.prune(
+      isAlone => {
+        clearTimeout(timer);
+        const beside = isAlone ? {} : { inUse: () => usedLayers(engine) };
+        return pruneCache(cacheStores(engine), policy, signal, beside);
+      },
+      AbortSignal.any([signal, late.signal]),
+    );
+    return reclaimed;
+  } catch (error) {
+    if (late.signal.aborted && !signal.aborted) return 0;
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Whether a build that runs may now need a layer: one that it came upon, or that a result of one of its steps stands on. */
