@@ -5,7 +5,7 @@ import { goJson } from '../../wire/oci/go-json.ts';
 import type { Attestation } from './result.ts';
 
 /** Files that are no statements, or such as must not be there. */
-export class AttestationError extends Error {
+class AttestationError extends Error {
   override readonly name = 'AttestationError';
 }
 
