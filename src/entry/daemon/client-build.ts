@@ -1,4 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import { earlierExports } from '../../engine/cache/remote/build-caches.ts';
 import { identityOf, openCacheImports, type RemoteImport } from '../../engine/cache/remote/import.ts';
 import { objectHttp } from '../../engine/cache/remote/object-http.ts';
 import type { CacheBase, CacheExportDeps, CacheImportDeps, CacheRequest } from '../../engine/cache/remote/port.ts';
@@ -163,6 +164,7 @@ export function openClientBuild(
 
   const deps: ClientBuild['cacheDeps'] = {
     ...cacheDeps(engine, said, { graphs, bases }),
+    earlier: () => earlierExports([...imports.values()]),
     registryFor: session.registryFor,
     directories: sessionDirectories(session.own),
     lost,

@@ -2,7 +2,7 @@
 import { type CacheExports, openCacheExports } from './export.ts';
 import { openCacheImports, type RemoteImport } from './import.ts';
 import { objectHttp } from './object-http.ts';
-import type { CacheExportDeps, CacheImportDeps, CacheRequest } from './port.ts';
+import type { CacheExportDeps, CacheImportDeps, CacheRequest, EarlierExport } from './port.ts';
 
 export interface BuildCacheRequests {
   readonly from: readonly CacheRequest[];
@@ -16,6 +16,11 @@ export interface BuildCaches extends AsyncDisposable {
   /** For the solver's job. They are being read already. */
   readonly imports: readonly RemoteImport[];
   readonly exports: CacheExports;
+}
+
+/** What imported caches said of themselves. */
+export async function earlierExports(imports: readonly RemoteImport[]): Promise<readonly EarlierExport[]> {
+  return (await Promise.all(imports.map(({ about }) => about))).flatMap(about => about ?? []);
 }
 
 const trueWords = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
@@ -33,10 +38,13 @@ export function openBuildCaches(
   const inline = trueWords.has(inlineArgument) ? [{ type: 'inline', attributes: {} }] : [];
   const http = objectHttp();
   const all = { ...deps, http };
-  const exports = openCacheExports([...to, ...inline], all);
+  let imports: readonly RemoteImport[] = [];
+  const earlier = () => earlierExports(imports);
+  const exports = openCacheExports([...to, ...inline], { earlier, ...all });
+  imports = openCacheImports(from, all, signal);
   return {
     exports,
-    imports: openCacheImports(from, all, signal),
+    imports,
     [Symbol.asyncDispose]: () => http[Symbol.asyncDispose](),
   };
 }

@@ -21,7 +21,7 @@ import type { SourceCache } from './inline-image.ts';
 import { mergeRecords } from './merge-records.ts';
 import { mountKey, mountLayerOf } from './mount-layers.ts';
 import type { ContentForm } from './options.ts';
-import type { CacheLayer, CacheOrigin } from './port.ts';
+import type { CacheLayer, CacheOrigin, EarlierExport } from './port.ts';
 import type { CacheVertex } from './progress.ts';
 import { type ReadSource, readSource } from './read-source.ts';
 
@@ -39,6 +39,8 @@ export interface ExportedContent {
   readonly mounts?: readonly CacheLayer[] | undefined;
   /** What the cache is to say of itself, and when it says so. */
   readonly origin?: CacheOrigin | undefined;
+  /** Caches that were imported. */
+  readonly earlier?: readonly EarlierExport[] | undefined;
   readonly now: Timestamp;
 }
 
@@ -92,7 +94,7 @@ async function exportOnce(
   const records = merged === undefined ? ours : mergeRecords(merged.records, ours);
   const layers = layersOf(records);
   const travelling = [...(mounts ?? []), ...keptMounts(merged, mounts)];
-  const written = documents(records, layers, travelling, form, annotationsOf(exported, merged));
+  const written = documents(records, layers, travelling, form, config => annotationsOf(exported, merged, config));
   if (written === undefined) {
     await vertex.step('skipping cache export for empty result', async () => undefined);
     return undefined;
@@ -204,14 +206,14 @@ function documents(
   layers: ReadonlyMap<string, CacheLayer>,
   mounts: readonly CacheLayer[],
   form: ContentForm,
-  annotations: Readonly<Record<string, string>>,
+  annotations: (config: string) => Readonly<Record<string, string>>,
 ): { readonly config: WrittenDocument; readonly manifest: WrittenDocument } | undefined {
   const json = cacheConfig(records);
   if (json.layers === undefined) return undefined;
   const descriptors = json.layers.flatMap(({ blob }) => layers.get(blob)?.descriptor ?? []);
   const config = configDocument(JSON.stringify(json));
   const entries = [...descriptors, ...mounts.map(({ descriptor }) => descriptor)];
-  return { config, manifest: cacheManifest(config.descriptor, entries, form, annotations) };
+  return { config, manifest: cacheManifest(config.descriptor, entries, form, annotations(config.descriptor.digest)) };
 }
 
 function checkSize({ descriptor }: WrittenDocument, name: string, vertex: CacheVertex): void {
@@ -225,9 +227,15 @@ function checkSize({ descriptor }: WrittenDocument, name: string, vertex: CacheV
   if (size > documentLimit * warningShare) vertex.warn(`the ${name} of the cache has ${size} of ${limit}`);
 }
 
-/** What the manifest says of the cache; Docker's form has no room for it. */
-function annotationsOf({ origin, now }: ExportedContent, merged: Before | undefined): Record<string, string> {
+/** What the manifest says of the cache. What was imported and is exported again as it was says what it said. */
+function annotationsOf(
+  { origin, now, earlier = [] }: ExportedContent,
+  merged: Before | undefined,
+  config: string,
+): Record<string, string> {
   if (origin === undefined) return {};
+  const same = earlier.find(one => one.config === config);
+  if (same !== undefined) return aboutAnnotations(same, same.exportedAt ?? now);
   const { manifest } = merged?.source ?? {};
   const before = manifest?.kind === 'cache' ? (manifest.about?.bases ?? []) : [];
   return aboutAnnotations({ ...origin, bases: mergeBases(before, origin.bases) }, now);

@@ -116,7 +116,8 @@ function exportToContent(
     );
     const writer = writerOf(place, deps);
     using packed = mounts && deps.mounts ? await packMounts(deps.mounts, deps.now, vertex.step, signal) : undefined;
-    const exported = { mounts: packed?.layers, origin: deps.origin?.(), now: deps.now() };
+    const earlier = await deps.earlier?.();
+    const exported = { mounts: packed?.layers, origin: deps.origin?.(), earlier, now: deps.now() };
     const manifest = await vertex.step('sending cache export', () =>
       exportWithoutGone(
         records,

@@ -8,7 +8,6 @@ import type { Timestamp } from '../../status/event.ts';
 import { type ImportedCache, importedCache } from '../imported-cache.ts';
 import { readRecords } from '../read-records.ts';
 import { timestampOf } from '../timestamp.ts';
-import type { CacheAbout } from './cache-about.ts';
 import type { ReadManifest } from './cache-manifest.ts';
 import { type ContentReader, RemoteCacheError } from './content-place.ts';
 import { machineDirectories } from './directory-place.ts';
@@ -17,7 +16,7 @@ import type { SourceCache } from './inline-image.ts';
 import type { ImportedMount } from './mount-layers.ts';
 import { documentCaches, type ObjectWriter } from './object-place.ts';
 import { type CacheImportOptions, type ContentPlace, type ObjectPlace, readImportOptions } from './options.ts';
-import type { CacheImportDeps, CacheLayer, CacheRequest } from './port.ts';
+import type { CacheImportDeps, CacheLayer, CacheRequest, EarlierExport } from './port.ts';
 import { type CacheVertex, inVertex } from './progress.ts';
 import { readSource } from './read-source.ts';
 import { registryReader } from './registry-place.ts';
@@ -37,7 +36,7 @@ export interface RemoteImport extends CacheImport<Ref> {
   /** The cache mounts that came with it; none when it cannot be read. */
   readonly mounts: Promise<readonly ImportedMount[]>;
   /** What it says of itself, if it says anything. */
-  readonly about: Promise<CacheAbout | undefined>;
+  readonly about: Promise<EarlierExport | undefined>;
 }
 
 const defaultPatience = 30_000;
@@ -179,7 +178,7 @@ async function readRecordsOf(
   readonly layers: SourceCacheLayers;
   readonly isInline: boolean;
   readonly mounts: readonly ImportedMount[];
-  readonly about: CacheAbout | undefined;
+  readonly about: EarlierExport | undefined;
 }> {
   if (typeof place === 'string') throw new RemoteCacheError(place);
   const { reader, caches, manifest } = await readCaches(place, deps, vertex, signal);
@@ -197,7 +196,8 @@ async function readRecordsOf(
     },
   }));
   const isInline = manifest !== undefined && !isCache;
-  return { records: graph.records(), layers, isInline, mounts, about: isCache ? manifest.about : undefined };
+  const about = isCache && manifest.about ? { ...manifest.about, config: manifest.config.digest } : undefined;
+  return { records: graph.records(), layers, isInline, mounts, about };
 }
 
 /** Notes where the layers of a source are. A directory of a client is out of reach once its build has ended. */

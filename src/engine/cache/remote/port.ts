@@ -77,6 +77,13 @@ export interface CacheOrigin {
   readonly bases: readonly CacheBase[];
 }
 
+/** What an imported cache said of itself, and of which records. */
+export interface EarlierExport extends CacheOrigin {
+  readonly exportedAt?: Timestamp;
+  /** The digest of its config. */
+  readonly config: Digest;
+}
+
 /** What an import needs. */
 export interface CacheImportDeps extends ProgressDeps {
   readonly registryFor: RegistryFor;
@@ -108,6 +115,8 @@ export interface CacheExportDeps extends ProgressDeps {
   readonly env: NodeJS.ProcessEnv;
   /** Asked when the build has ended; exports say nothing of themselves without it. */
   readonly origin?: () => CacheOrigin;
+  /** What the caches were that the build imported: one that is exported again as it was stays the same. */
+  readonly earlier?: () => Promise<readonly EarlierExport[]>;
   /** For exports with `mounts=true`. */
   readonly mounts?: MountExportDeps | undefined;
 }
