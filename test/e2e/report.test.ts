@@ -1,14 +1,19 @@
 /** The page of `outcrop report`, opened in a real browser. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { reportPage } from '../../src/insight/report/page.ts';
 import type { ReportData } from '../../src/insight/report/report-data.ts';
 import { hasChromium, type Page, startBrowser } from '../support/chromium.ts';
 import { outcrop } from '../support/cli.ts';
 import { scenario } from '../surprises/scenario.ts';
 
+const MAIN = fileURLToPath(new URL('../../bin/outcrop.js', import.meta.url));
 const skip = !hasChromium() && 'chromium is not installed';
 
 const textOf = (page: Page, selector: string) => page.evaluate(`document.querySelector('${selector}')?.innerText`);
@@ -162,4 +167,33 @@ test('2,000 steps open in less than 2 s and stay smooth', { skip }, async t => {
     assert.ok(frame < 50, `${tab}: ${frame} ms a frame`);
     assert.ok(Number(await countOf(page, '.row')) < 100, 'only rows that can be seen are made');
   }
+});
+
+test('--serve lists builds, shows each, answers this machine only, and ends on an interrupt', async () => {
+  using it = scenario('FROM base\nCOPY a.txt /\n', { 'a.txt': 'one\n' });
+  await it.build();
+  it.write('a.txt', 'two\n');
+  await it.build();
+  const child = spawn(process.execPath, [MAIN, 'report', '--serve', '--port', '0'], {
+    env: { ...process.env, OUTCROP_ROOT: it.root },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = once(child, 'exit');
+  const [said] = await once(child.stdout, 'data');
+  const url = /^(http:\/\/127\.0\.0\.1:\d+\/) /.exec(String(said))?.[1] ?? '';
+  const get = async (path: string) => (await fetch(new URL(path, url))).text();
+  const list = await get('/');
+  assert.match(list, /<h1>Builds<\/h1>.*href="\/build\/2".*\?against=1".*href="\/build\/1"/s);
+  assert.ok(list.includes(await get('/rows')));
+  assert.match(await get('/build/2'), /<title>Build 2 · outcrop<\/title>/);
+  assert.match(await get('/build/2?against=1'), /<title>Build 2 against build 1 · outcrop<\/title>/);
+  assert.equal((await fetch(new URL('/build/9', url))).status, 404);
+  assert.equal((await fetch(new URL('/', url), { method: 'POST' })).status, 405);
+  const [response] = (await once(request(url, { headers: { host: 'elsewhere.example' } }).end(), 'response')) as [
+    IncomingMessage,
+  ];
+  assert.equal(response.statusCode, 403);
+  response.resume();
+  child.kill('SIGINT');
+  assert.deepEqual(await ended, [0, null]);
 });

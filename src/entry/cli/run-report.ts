@@ -47,7 +47,7 @@ interface PageRequest {
 }
 
 /** The page of a build. @throws UsageError for a build that there is not */
-function buildPage(opened: OpenHistory, { name, against, root, now, home }: PageRequest): string {
+export function buildPage(opened: OpenHistory, { name, against, root, now, home }: PageRequest): string {
   const build = findBuild(opened.history, name);
   const past = against === undefined ? undefined : findBuild(opened.history, against);
   const data = reportData({

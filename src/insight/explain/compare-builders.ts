@@ -4,6 +4,7 @@
  */
 import type { PredictedOutcome, PredictedStep, Prediction } from '../../engine/legacy/predict.ts';
 import type { KeyPart } from '../../engine/status/event.ts';
+import { shownValue } from '../history/secret-values.ts';
 import { type Alignment, alignModels } from './align.ts';
 import { isLink } from './build-view.ts';
 import type { DockerfileModel, ModelInstruction, ModelStage } from './dockerfile-model.ts';
@@ -312,6 +313,12 @@ function argsOf({ parts }: PredictedStep): string {
     .slice(count.length + 1)
     .split(' ')
     .slice(0, Number(count.slice(1)))
+    .map(word => {
+      const equals = word.indexOf('=');
+      return equals < 0
+        ? word
+        : `${word.slice(0, equals)}=${shownValue(word.slice(0, equals), word.slice(equals + 1))}`;
+    })
     .join(' ');
 }
 

@@ -19,5 +19,8 @@ function joined(names: readonly string[]): string {
 /** The script of the page. The bundle has the text itself in place of this file (scripts/page-assets.ts). */
 export const pageScript = joined(MODULES);
 
+/** The script of the list of builds. */
+export const buildsScript = read('./page-builds.js');
+
 /** The style sheet of the page. */
 export const pageStyle = read('./page.css');

@@ -103,7 +103,7 @@ function timesOf(step) {
     isWork && step.duration !== undefined ? `took ${took(step.duration)}` : '',
     isWork && step.start !== undefined ? `began at ${took(step.start)}` : '',
     isCritical(step) && isWork ? 'on the critical path' : '',
-    (step.waited ?? 0) > 20 && isWork ? `waited ${took(step.waited)} for its turn` : '',
+    (step.waited ?? 0) > 20 && isWork ? `${took(step.waited)} after its inputs` : '',
     step.line === undefined ? '' : `line ${step.line}`,
   ].filter(Boolean);
   return element(

@@ -6,7 +6,7 @@ import type { ReportData } from './report-data.ts';
 const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
 
 /** A text as it stands in HTML. */
-function escaped(text: string): string {
+export function escaped(text: string): string {
   return text.replace(/[&<>"]/g, character => ENTITIES[character] ?? '');
 }
 
@@ -14,12 +14,12 @@ const STATUSES: Readonly<Record<string, string>> = { done: 'hit', failed: 'bad',
 const TABS = ['Steps', 'Timeline', 'Graph', 'Build'];
 
 /** How a build ended, as a badge. */
-function statusBadge(status: string): string {
+export function statusBadge(status: string): string {
   return `<span class="badge ${STATUSES[status] ?? 'off'}">${escaped(status)}</span>`;
 }
 
 /** A page of the report's look. @param policy what may be loaded besides what stands in the page */
-function htmlPage(title: string, body: string, policy = ''): string {
+export function htmlPage(title: string, body: string, policy = ''): string {
   return `<!doctype html>
 <html lang="en">
 <head>
