@@ -63,7 +63,9 @@ export async function buildOutput(
     if (needsLayers && config?.trim() === 'null')
       throw new StatusError(Code.unknown, 'invalid null image config for export');
     const baseConfig = textOf(result, 'containerimage.base.config', key);
-    const platform = named.get(key) ?? platformOfKey(key, config) ?? build.platform;
+    // What the frontend says of the platform goes before what the config does, which may be the blank one of a local directory.
+    const said = named.get(key) ?? (key === '' ? named.values().next().value : undefined);
+    const platform = said ?? platformOfKey(key, config) ?? build.platform;
     const layers = ref;
     return {
       id: key === '' ? (named.keys().next().value ?? platformID(platform)) : key,
