@@ -50,6 +50,17 @@ suite('the catalogue of caches that travel', { concurrency: 2 }, () => {
     assert.deepEqual(idsOf([step as WhyStep]), ['mode-min']);
   });
 
+  test('what stands on a changed step: the cache holds it as made from other inputs, and nothing is lost', async () => {
+    using it = scenario(STAGES, { 'a.txt': 'a\n' });
+    await it.build({ flags: exportTo(it, 'cache', ',mode=max') });
+    const root = fresh(it, 'b');
+    it.write('a.txt', 'changed\n');
+    await it.build({ root, flags: importFrom(it, 'cache') });
+    const [step] = await it.why('cat /a.txt', root);
+    assert.match(says(step).join(), /holds a result of it that was made from other inputs/);
+    assert.deepEqual(idsOf([step as WhyStep]), []);
+  });
+
   test('not-exported: a later export to one place replaced the records', async () => {
     using it = scenario(STAGES, { 'a.txt': 'a\n' });
     await it.build({ flags: exportTo(it, 'cache', ',mode=max') });

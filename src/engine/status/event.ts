@@ -112,8 +112,8 @@ export interface OutcomeEvent {
   readonly forced?: true;
   /** Results that were found for it but could not be used. */
   readonly unusable?: readonly UnusableResult[];
-  /** Imported caches that know the step, and whether they hold a result for it or only its key. */
-  readonly known?: readonly { readonly cache: string; readonly what: 'result' | 'key' }[];
+  /** Imported caches that know the step: with a result of other inputs, with one that is lost, or only by its key. */
+  readonly known?: readonly { readonly cache: string; readonly what: 'result' | 'lost' | 'key' }[];
 }
 
 /** A result that was found and could not be loaded, and why. */

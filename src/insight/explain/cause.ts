@@ -110,6 +110,8 @@ export interface RecordCause {
     | 'uncacheable'
     /** An import that was given knows the key, but was exported without the result. */
     | 'key-only'
+    /** An import that was given holds a result of the step, made from other inputs. */
+    | 'other-inputs'
     /** An import that was given could not be read. */
     | 'unreadable-source'
     /** No import that was given knows the step. */

@@ -273,7 +273,8 @@ function importCause(view: BuildView, step: number): RecordCause | undefined {
     sources.find(source => source.id === id)?.isInline ? `the inline cache of ${id}` : cacheName(view, id);
   const [known] = steps[step]?.known ?? [];
   if (known?.what === 'key') return { kind: 'record', reason: 'key-only', detail: nameOf(known.cache) };
-  if (known?.what === 'result') {
+  if (known?.what === 'result') return { kind: 'record', reason: 'other-inputs', detail: nameOf(known.cache) };
+  if (known?.what === 'lost') {
     return { kind: 'record', reason: 'unusable', detail: `${nameOf(known.cache)}: a layer of it cannot be had` };
   }
   const unreadable = sources.find(({ error }) => error !== undefined);

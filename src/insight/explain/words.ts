@@ -118,6 +118,8 @@ function recordWords({ reason, build, detail, at, size }: RecordCause): string {
       return `its result was found and could not be used: ${firstLine(detail ?? '')}`;
     case 'key-only':
       return `${detail} knows it but holds no result: it was exported without`;
+    case 'other-inputs':
+      return `${detail} holds a result of it that was made from other inputs`;
     case 'unreadable-source':
       return `nothing could be taken from ${detail}`;
     case 'not-exported':

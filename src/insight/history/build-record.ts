@@ -102,8 +102,8 @@ export interface StepRecord {
   /** Nothing was looked up (`--no-cache`). */
   readonly forced?: true;
   readonly unusable?: readonly { readonly cache: string; readonly reason: string }[];
-  /** Imported caches that know the step though it ran: with a result, or only by its key. */
-  readonly known?: readonly { readonly cache: string; readonly what: 'result' | 'key' }[];
+  /** Imported caches that know the step though it ran: with a result of other inputs, with one that is lost, or only by its key. */
+  readonly known?: readonly { readonly cache: string; readonly what: 'result' | 'lost' | 'key' }[];
   /** Shown as cached. */
   readonly cached?: true;
   readonly error?: string;

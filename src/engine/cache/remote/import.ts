@@ -27,12 +27,13 @@ import { type LayerMemory, type LayerReader, type SourceCacheLayers, sourceCache
 export interface RemoteImport extends CacheImport<Ref> {
   readonly cache: Promise<ImportedCache<Ref, CacheLayer> | undefined>;
   /**
-   * What the source knows of a step's output: a `result`, or only its `key`, because it was exported in mode `min` or
-   * inline. Undefined when nothing, or before the source was read.
+   * What the source knows of a step's output, whatever it was made from: a `result`, one that is `lost` because layers of it
+   * cannot be had, or only its `key`, because it was exported in mode `min` or inline. Undefined when nothing, or before the
+   * source was read.
    *
    * @param digest - of the record: `recordDigest` of the step's cache map
    */
-  knows(digest: string): 'result' | 'key' | undefined;
+  knows(digest: string): 'result' | 'lost' | 'key' | undefined;
   /** The cache mounts that came with it; none when it cannot be read. */
   readonly mounts: Promise<readonly ImportedMount[]>;
   /** What it says of itself, if it says anything. */
@@ -85,10 +86,13 @@ function fnv64(text: string): bigint {
 function openImport(
   id: string,
   { place, maxAge }: CacheImportOptions,
-  deps: CacheImportDeps,
+  given: CacheImportDeps,
   signal: AbortSignal,
 ): RemoteImport {
-  const known = new Map<string, 'result' | 'key'>();
+  /** By the digest of a step's records: the layers of each result. */
+  const known = new Map<string, (readonly CacheLayer[])[]>();
+  const { lost = new Set() } = given;
+  const deps = { ...given, lost };
   const source = { kind: 'cache-source', id, ...placeName(place) } as const;
   const reading = inVertex(`importing cache manifest from ${id}`, deps, async vertex => {
     const read = await withPatience(deps.patience ?? defaultPatience, signal, inner =>
@@ -98,8 +102,10 @@ function openImport(
     dateResults(records);
     if (maxAge !== undefined) dropOlder(records, deps.now() - BigInt(Math.round(maxAge * 1e6)), vertex);
     for (const { digest, inputs, results } of records) {
-      if (inputs.length === 0 || known.get(digest) === 'result') continue;
-      known.set(digest, results.length > 0 ? 'result' : 'key');
+      if (inputs.length === 0) continue;
+      const all = known.get(digest) ?? [];
+      known.set(digest, all);
+      for (const result of results) all.push(result.layers);
     }
     const [newest] = records
       .flatMap(({ results }) => results.map(({ createdAt }) => createdAt))
@@ -119,7 +125,12 @@ function openImport(
     cache: whole.then(read => read?.cache),
     mounts: whole.then(read => read?.mounts ?? []),
     about: whole.then(read => read?.about),
-    knows: digest => known.get(digest),
+    knows(digest) {
+      const results = known.get(digest);
+      if (results === undefined) return undefined;
+      if (results.some(layers => layers.every(layer => !lost.has(layer.digest)))) return 'result';
+      return results.length > 0 ? 'lost' : 'key';
+    },
   };
 }
 
