@@ -14,7 +14,7 @@ export interface MatrixBuild {
   readonly secrets: Readonly<Record<string, string>>;
   readonly target?: string;
   readonly platforms?: string;
-  readonly cacheTo?: string;
+  readonly cacheTo?: readonly string[];
   readonly cacheFrom?: string;
   readonly output?: string;
 }
@@ -41,7 +41,7 @@ export function outcropBuilder(main: string, work: string): MatrixBuilder {
         ...each('--secret', secrets, (id, file) => `id=${id},src=${file}`),
         ...given('--target=', target),
         ...given('--platform=', platforms),
-        ...given('--cache-to=', cacheTo),
+        ...(cacheTo ?? []).map(to => `--cache-to=${to}`),
         ...given('--cache-from=', cacheFrom),
         ...given('--output=', output),
         context,
@@ -68,7 +68,7 @@ export function buildkitBuilder(buildkitd: string, buildctl: string, registry: s
         ...each('--secret', secrets, (id, file) => `id=${id},src=${file}`),
         ...given('--opt=target=', target),
         ...given('--opt=platform=', platforms),
-        ...given('--export-cache=', cacheTo),
+        ...(cacheTo ?? []).map(to => `--export-cache=${to}`),
         ...given('--import-cache=', cacheFrom),
         ...given('--output=', output),
       ];

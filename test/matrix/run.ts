@@ -3,7 +3,8 @@
  * and compares which steps were cached. Prints a table and every difference; ends with 1 when there is one.
  *
  * `--buildkitd PATH --buildctl PATH` name BuildKit's programs, which have to be allowed to run steps; `--outcrop PATH` the main
- * file; `--only ID,…` and `--modes NAME,…` choose; `--jobs N` says how many cases run side by side.
+ * file; `--only ID,…` and `--modes NAME,…` choose, `--changed NAME,…` the kinds of cache with which a
+ * changed context is built too; `--jobs N` says how many cases run side by side.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -29,8 +30,6 @@ interface Place {
   readonly to: string;
   readonly from: string;
   readonly output?: string;
-  /** Whether the build with the change is done too; a directory holds what a registry does. */
-  readonly isChanged: boolean;
 }
 
 const modes: Readonly<Record<string, (name: string) => Place>> = {
@@ -41,7 +40,7 @@ const modes: Readonly<Record<string, (name: string) => Place>> = {
   inline(name) {
     const ref = `${registry.address}/inline/${name}`;
     const output = `type=image,name=${ref},push=true`;
-    return { to: 'type=inline', from: `type=registry,ref=${ref}`, output, isChanged: true };
+    return { to: 'type=inline', from: `type=registry,ref=${ref}`, output };
   },
 };
 /** The time of every file of a context. */
@@ -54,11 +53,14 @@ const { values } = parseArgs({
     outcrop: { type: 'string', default: 'bin/outcrop.js' },
     only: { type: 'string' },
     modes: { type: 'string' },
+    // A directory holds what a registry does.
+    changed: { type: 'string', default: 'registry max,registry min,inline' },
     jobs: { type: 'string', default: '1' },
   },
 });
 const chosen = cases.filter(({ id }) => values.only?.split(',').includes(id) ?? true);
 const chosenModes = Object.entries(modes).filter(([mode]) => values.modes?.split(',').includes(mode) ?? true);
+const changedModes = new Set(values.changed.split(','));
 
 const work = mkdtempSync(join(tmpdir(), 'outcrop-matrix-'));
 const registry = await startRegistry();
@@ -111,30 +113,43 @@ async function runCase(entry: MatrixCase): Promise<void> {
   const aimed = target === undefined ? {} : { target };
   const again = { ...first, ...aimed };
   const changed = { ...prepareChanged(entry, join(dir, 'changed')), ...aimed };
-  const cells: string[] = [];
-  for (const [mode, placeOf] of chosenModes) {
-    const seen = new Map<string, Imports>();
+  const cells = new Map<string, string>();
+  for (const places of Object.values(Object.groupBy(chosenModes, ([mode]) => mode.split(' ').at(-1) ?? ''))) {
+    const nameOf = (mode: string, exporter: MatrixBuilder) =>
+      `${entry.id}-${mode}-${exporter.name}`.replaceAll(' ', '-').toLowerCase();
     for (const exporter of builders) {
-      const place = placeOf(`${entry.id}-${mode}-${exporter.name}`.replaceAll(' ', '-').toLowerCase());
+      // One build writes to all places of a mode: their caches are the same.
+      const given = (places ?? []).map(([mode, placeOf]) => placeOf(nameOf(mode, exporter)));
+      const [output] = given.flatMap(place => place.output ?? []);
       await build(exporter, {
         ...first,
-        cacheTo: place.to,
-        ...(place.output === undefined ? {} : { output: place.output }),
+        cacheTo: given.map(({ to }) => to),
+        ...(output === undefined ? {} : { output }),
       });
-      for (const importer of builders) {
-        const pair = {
-          again: await build(importer, { ...again, cacheFrom: place.from }),
-          changed: place.isChanged ? await build(importer, { ...changed, cacheFrom: place.from }) : undefined,
-        };
-        count.imports += place.isChanged ? 2 : 1;
-        seen.set(`${exporter.name} to ${importer.name}`, pair);
-      }
     }
-    cells.push(compare(entry, mode, seen));
+    for (const [mode, placeOf] of places ?? []) {
+      const seen = new Map<string, Imports>();
+      for (const exporter of builders) {
+        const { from } = placeOf(nameOf(mode, exporter));
+        for (const importer of builders) {
+          const imports = {
+            again: await build(importer, { ...again, cacheFrom: from }),
+            changed: changedModes.has(mode) ? await build(importer, { ...changed, cacheFrom: from }) : undefined,
+          };
+          count.imports += imports.changed ? 2 : 1;
+          seen.set(`${exporter.name} to ${importer.name}`, imports);
+        }
+      }
+      const cell = compare(entry, mode, seen);
+      cells.set(mode, cell);
+      console.error(`${entry.id}, ${mode}: ${cell}`);
+    }
   }
-  rows.set(entry.id, cells);
+  rows.set(
+    entry.id,
+    chosenModes.map(([mode]) => cells.get(mode) ?? ''),
+  );
   rmSync(dir, { recursive: true, force: true });
-  console.error(`${entry.id}: ${cells.join(', ')}`);
 }
 
 async function build(builder: MatrixBuilder, options: MatrixBuild): Promise<readonly SeenStep[]> {
@@ -228,10 +243,10 @@ function packed(text: string): Buffer {
 
 function registryPlace(name: string, mode: string): Place {
   const ref = `${registry.address}/cache/${name}`;
-  return { to: `type=registry,ref=${ref},mode=${mode}`, from: `type=registry,ref=${ref}`, isChanged: true };
+  return { to: `type=registry,ref=${ref},mode=${mode}`, from: `type=registry,ref=${ref}` };
 }
 
 function localPlace(name: string, mode: string): Place {
   const dir = join(work, 'caches', name);
-  return { to: `type=local,dest=${dir},mode=${mode}`, from: `type=local,src=${dir}`, isChanged: false };
+  return { to: `type=local,dest=${dir},mode=${mode}`, from: `type=local,src=${dir}` };
 }
