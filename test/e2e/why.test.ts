@@ -46,7 +46,7 @@ suite('why a step was cached', { concurrency: 2 }, () => {
     assert.match(String(from['cache']), /^local:\d+$/);
     assert.match(`${from['createdAt']} ${from['newest']}`, /^2\S+Z 2\S+Z$/);
     const { stdout } = await outcrop(['why'], { root });
-    assert.ok(stdout.toString().includes(`cached       from ${cache}, made `), stdout.toString());
+    assert.ok(stdout.toString().includes(`cached       from ${cache} (exported `), stdout.toString());
   });
 
   test('from a registry: by its reference', {
@@ -59,7 +59,7 @@ suite('why a step was cached', { concurrency: 2 }, () => {
     const root = join(it.dir, 'fresh');
     await it.build({ root, flags: ['--cache-from', `type=registry,ref=${ref}`] });
     const { stdout } = await outcrop(['why'], { root });
-    assert.ok(stdout.toString().includes(`cached       from ${ref}, made `), stdout.toString());
+    assert.ok(stdout.toString().includes(`cached       from ${ref} (exported `), stdout.toString());
   });
 });
 

@@ -371,7 +371,7 @@ RUN echo v2 > /final
     name: 'one stage that many copy from',
     dockerfile: `FROM base AS all
 COPY src /src
-RUN mkdir /o; cp /src/main.ts /o/main; cp /src/lib/a.ts /o/a; echo v0 > /o/log
+RUN mkdir /o; echo m > /o/main; echo a > /o/a; echo v0 > /o/log
 FROM base AS left
 COPY --from=all /o/main /m
 RUN echo v1 >> /m

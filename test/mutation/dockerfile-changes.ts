@@ -93,7 +93,7 @@ export const dockerfileChanges: Readonly<Record<string, Maker>> = {
     const [index, line] = pick(linesOf(state, /^RUN (?!<<).*\bv\w+/)) ?? [];
     if (index === undefined || line === undefined) return undefined;
     const isWhole = !line.endsWith('\\');
-    const next = isWhole ? '' : (state.lines[index + 1] ?? '').trimStart();
+    const next = isWhole ? '' : (state.lines[index + 1] ?? '');
     const changed = line.replace(/\bv\w+/, `v${fresh()}`);
     return lineChange(state, index, changed, isWhole ? changed : `${changed.slice(0, -1)}${next}`);
   },

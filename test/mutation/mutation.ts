@@ -14,6 +14,8 @@ export interface Mutation {
   readonly isSilent?: true;
   /** Steps need not run: an earlier build may have been the same, or nothing uses it. */
   readonly mayBeSilent?: true;
+  /** A flag of one build. */
+  readonly isOfBuild?: true;
   /** What later changes cannot be told from. */
   readonly isLast?: true;
 }
@@ -70,14 +72,18 @@ export function silent(what: string, apply: () => void): Mutation {
 
 /** Whether anything after a line is built with what it sets. */
 export function isUsedBelow({ lines }: State, index: number): boolean {
-  const next = lines.findIndex((line, at) => at > index && /^FROM /.test(line));
-  // Stages may stand on one that ended before.
-  return next >= 0 || lines.some((line, at) => at > index && /^run /i.test(line));
+  const end = lines.findIndex((line, at) => at > index && /^FROM /.test(line));
+  const own = lines.slice(index + 1, end < 0 ? undefined : end);
+  if (own.some(line => /^run /i.test(line))) return true;
+  const name = / AS (\w+)$/.exec(lines.findLast((line, at) => at < index && /^FROM /.test(line)) ?? '')?.[1];
+  return name !== undefined && lines.some(line => line.startsWith(`FROM ${name} `) || line === `FROM ${name}`);
 }
 
-/** Lines of the Dockerfile with their numbers, from 0. */
+/** Lines of the Dockerfile with their numbers, from 0; none of stages that were added for nothing. */
 export function linesOf({ lines }: State, pattern: RegExp): (readonly [number, string])[] {
-  return [...lines.entries()].filter(([, line]) => pattern.test(line));
+  const isNeeded = (index: number) =>
+    !/ AS n\d\w*$/.test(lines.findLast((line, at) => at < index && /^FROM /.test(line)) ?? '');
+  return [...lines.entries()].filter(([index, line]) => pattern.test(line) && isNeeded(index));
 }
 
 export const replaceLine = (state: State, index: number, line: string): void => {

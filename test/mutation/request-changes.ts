@@ -109,6 +109,7 @@ export const requestChanges: Readonly<Record<string, Maker>> = {
     },
     about: [],
     isCause: cause => cause.kind === 'option' && cause.name === '--add-host',
+    isOfBuild: true,
     mayBeSilent: true,
   }),
 
@@ -121,19 +122,23 @@ export const requestChanges: Readonly<Record<string, Maker>> = {
       },
       about: [],
       isCause: cause => cause.kind === 'option' && cause.name === '--ulimit',
+      isOfBuild: true,
       mayBeSilent: true,
     };
   },
 
   'build for another platform': state => {
-    if (state.entry.platforms !== undefined) return undefined;
+    // A second build for it is compared with the first one.
+    if (state.entry.platforms !== undefined || state.isForeign) return undefined;
     return {
       what: '--platform linux/386',
       apply: () => {
         state.flags = { platform: 'linux/386' };
+        state.isForeign = true;
       },
       about: [],
       isCause: cause => cause.kind === 'platform' && cause.after === 'linux/386',
+      isOfBuild: true,
       mayBeSilent: true,
     };
   },
@@ -162,7 +167,7 @@ export const requestChanges: Readonly<Record<string, Maker>> = {
   'break an instruction': (state, pick, fresh) => {
     const [index, line] = pick(linesOf(state, /^RUN echo v\w+/)) ?? [];
     if (index === undefined || line === undefined || line.endsWith('\\') || state.entry.inContext) return undefined;
-    const broken = `RUN echo v${fresh()}; false`;
+    const broken = `${line.replace(/\bv\w+/, `v${fresh()}`)}; false`;
     return {
       what: `line ${index + 1}, ${line}, becomes ${broken}`,
       apply: () => {
@@ -177,9 +182,9 @@ export const requestChanges: Readonly<Record<string, Maker>> = {
 
   // Made after each broken one, and never else.
   'mend an instruction': (state, _, fresh) => {
-    const [index] = linesOf(state, /^RUN echo v\w+; false$/)[0] ?? [];
-    if (index === undefined) return undefined;
-    return lineChange(state, index, `RUN echo v${fresh()}`);
+    const [index, line] = linesOf(state, /^RUN .*; false$/)[0] ?? [];
+    if (index === undefined || line === undefined) return undefined;
+    return lineChange(state, index, line.replace('; false', '').replace(/\bv\w+/, `v${fresh()}`));
   },
 
   prune: state => ({

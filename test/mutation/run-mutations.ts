@@ -15,6 +15,8 @@ export interface MutationOptions {
   readonly pairs: number;
   /** So many changes are made on one root before the next one is begun. */
   readonly changes: number;
+  /** No more are made after that; milliseconds since the epoch. */
+  readonly until?: number;
 }
 
 /** What a run came to. */
@@ -52,7 +54,8 @@ export async function runMutations(
   const made = { singles: 0, pairs: 0, explained: 0 };
   const seen = new Set<string>();
   const begin = Math.floor(next() * corpus.length);
-  const isDone = () => made.singles >= singles && made.pairs >= pairs;
+  const { until = Number.POSITIVE_INFINITY } = options;
+  const isDone = () => (made.singles >= singles && made.pairs >= pairs) || Date.now() > until;
 
   function fail(failure: string): void {
     failures.push(failure);
@@ -111,6 +114,8 @@ export async function runMutations(
         fail(`${entry.name}: ${what}\n  ${wrong.join('\n  ')}\n${files}`);
       }
       if (mutations.some(({ isLast }) => isLast)) break;
+      // Flags are of one build: the next change is made to a build without them.
+      if (mutations.some(({ isOfBuild }) => isOfBuild)) await bench.build();
     }
     onRoot(`${made.singles} and ${made.pairs} pairs, last ${entry.name}`);
     if (made.singles < singles && round % Math.max(1, Math.ceil(IMPORTS / options.changes)) === 0) {

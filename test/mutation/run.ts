@@ -1,6 +1,7 @@
 /**
  * The mutation test: `node test/mutation/run.ts --changes 300 --pairs 100 --seed N`. What is said of a build after a random
- * change must name the change, for every step that ran, and nothing else. `--json` prints the report for machines.
+ * change must name the change, for every step that ran, and nothing else. `--minutes N` ends it early, `--json` prints the
+ * report for machines.
  */
 import { parseArgs } from 'node:util';
 import { enterPrivateMountNamespace } from '../../src/host/system/namespace.ts';
@@ -15,12 +16,19 @@ const { values } = parseArgs({
     pairs: { type: 'string', default: '100' },
     seed: { type: 'string' },
     'per-root': { type: 'string', default: '12' },
+    minutes: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 });
 const seed = Number(values.seed ?? Date.now() % 1_000_000);
 const report = await runMutations(
-  { seed, singles: Number(values.changes), pairs: Number(values.pairs), changes: Number(values['per-root']) },
+  {
+    seed,
+    singles: Number(values.changes),
+    pairs: Number(values.pairs),
+    changes: Number(values['per-root']),
+    ...(values.minutes === undefined ? {} : { until: Date.now() + 60_000 * Number(values.minutes) }),
+  },
   failure => console.error(`WRONG ${failure}\n`),
   values.json ? undefined : told => console.error(told),
 );

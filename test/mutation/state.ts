@@ -29,6 +29,8 @@ export interface State {
   /** Files whose times are put back to what they were after they are written. */
   backdated: string[];
   prune: boolean;
+  /** Something was built for another platform. */
+  isForeign: boolean;
   /** The next build fails. */
   fails: boolean;
 }
@@ -48,6 +50,7 @@ export function initialState(entry: CorpusEntry): State {
     touched: [],
     backdated: [],
     prune: false,
+    isForeign: false,
     fails: false,
   };
 }

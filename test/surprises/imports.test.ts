@@ -125,6 +125,7 @@ suite('the catalogue of caches that travel', { concurrency: 2 }, () => {
     const root = fresh(it, 'b');
     it.write('Dockerfile', `${STAGES}RUN cat /first\n`);
     await it.build({ root, flags: importFrom(it, 'cache') });
+    assert.deepEqual(idsOf(await it.why('cat /a.txt', root)), ['broken-local-cache']);
     assert.deepEqual((await it.build({ root })).ran, []);
   });
 

@@ -1,8 +1,8 @@
 /** The cases of the catalogue that need nothing but this machine: each is built, recognised by its id, and explained. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, lstatSync, renameSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, globSync, lstatSync, renameSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { runWhy } from '../../src/entry/cli/run-why.ts';
@@ -66,13 +66,21 @@ suite('the catalogue on one machine', { concurrency: 2 }, () => {
   });
 
   test('changed-under-build: a file that changes while it is used is an error, and nothing is cached', async () => {
-    using it = scenario('FROM base\nRUN sleep 2\nCOPY a.txt /\n', { 'a.txt': 'one\n' });
+    const run = 'RUN --mount=type=cache,target=/c touch /c/started; until test -e /c/go; do sleep 0.1; done';
+    using it = scenario(`FROM base\n${run}\nCOPY a.txt /\n`, { 'a.txt': 'one\n' });
     const building = it.build({ fails: true });
-    await delay(1500);
+    let started: string | undefined;
+    while (started === undefined) {
+      await delay(50);
+      [started] = globSync(join(it.root, 'cache-mounts/**/started'));
+    }
+    await delay(500);
     it.write('a.txt', 'changed\n');
+    writeFileSync(join(dirname(started), 'go'), '');
     const { stderr } = await building;
     assert.match(stderr, /a\.txt/);
     assert.match(stderr, /changed/);
+    assert.deepEqual(idsOf(await it.why('COPY')), ['changed-under-build']);
     assert.deepEqual((await it.build()).ran, ['COPY a.txt /']);
   });
 
@@ -120,10 +128,13 @@ suite('the catalogue on one machine', { concurrency: 2 }, () => {
   test('cache-mount-lost: on a fresh root cache mounts are empty, and that is told', async () => {
     using it = scenario('FROM base\nRUN --mount=type=cache,target=/c touch /c/a\n');
     const root = join(it.dir, 'fresh');
-    await it.build();
-    await it.build({ root });
+    const cache = join(it.dir, 'exported');
+    await it.build({ flags: ['--cache-to', `type=local,dest=${cache}`] });
+    it.write('Dockerfile', 'FROM base\nRUN --mount=type=cache,target=/c touch /c/b\n');
+    await it.build({ root, flags: ['--cache-from', `type=local,src=${cache}`] });
     const [step] = await it.why('cache', root);
-    assert.match(step?.surprises[0]?.says ?? '', /\/c was empty/);
+    assert.match(step?.surprises.find(({ id }) => id === 'cache-mount-state')?.says ?? '', /\/c was empty/);
+    assert.ok(idsOf([step as WhyStep]).includes('cache-mount-lost'));
   });
 
   test('ignored-by-legacy: a label that breaks the cache of the builder before BuildKit breaks nothing here', async () => {
@@ -182,6 +193,9 @@ suite('the catalogue on one machine', { concurrency: 2 }, () => {
     await it.build();
     it.write('Dockerfile', 'FROM base\nLABEL version=2\nRUN echo 1 > /a\n');
     assert.deepEqual((await it.build()).ran, []);
+    assert.deepEqual(idsOf(await it.why('echo')), ['label-late']);
+    await it.build();
+    assert.deepEqual(idsOf(await it.why('echo')), []);
   });
 
   test('interleaved: --progress=ordered prints each step whole, in the order of the Dockerfile', async () => {
@@ -231,6 +245,7 @@ suite('the catalogue on one machine', { concurrency: 2 }, () => {
     chmodSync(it.path('sub'), 0o700);
     assert.equal((await it.build()).ran.length, 1);
     assert.deepEqual(says((await it.why('COPY'))[0]), ['sub mode 0755 → 0700']);
+    assert.deepEqual(idsOf(await it.why('COPY')), ['dir-mode']);
     try {
       execFileSync('setfattr', ['-n', 'user.x', '-v', '1', it.path('sub/a.txt')], { stdio: 'pipe' });
     } catch (error) {
@@ -239,6 +254,7 @@ suite('the catalogue on one machine', { concurrency: 2 }, () => {
     }
     assert.equal((await it.build()).ran.length, 1);
     assert.deepEqual(says((await it.why('COPY'))[0]), ['sub/a.txt extended attributes']);
+    assert.deepEqual(idsOf(await it.why('COPY')), ['xattr-only']);
   });
 
   test('mount-id-changed: another id of a cache mount changes no key, and the hit says so', async () => {

@@ -20,11 +20,13 @@ test(`the catalogue: ${ids.length} pages, each listed, with background, signs an
   }
 });
 
-test('the catalogue: each id that is printed has a page, each page a scenario', () => {
+test('the catalogue: each id that is printed has a page, each page a scenario', t => {
   for (const id of SURPRISE_IDS) assert.ok(ids.includes(id), `${id} has no page`);
   const tests = readdirSync(here).filter(name => name.endsWith('.test.ts'));
   const titles = tests.flatMap(name =>
     [...read(here, name).matchAll(/^ {2}test\('([a-z, -]+):/gm)].flatMap(([, one]) => one?.split(', ') ?? []),
   );
   for (const id of ids) assert.ok(titles.includes(id), `${id} has no scenario`);
+  t.diagnostic(`recognised at a step: ${SURPRISE_IDS.join(', ')}`);
+  t.diagnostic(`never met, or told otherwise: ${ids.filter(id => !SURPRISE_IDS.some(one => one === id)).join(', ')}`);
 });

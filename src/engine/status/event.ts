@@ -132,9 +132,10 @@ interface CacheSourceEvent {
   readonly error?: string;
   /** It lies in the config of an image, which holds the layers of the image only. */
   readonly isInline?: boolean;
-  /** Records in it, and when the newest result was made. */
+  /** Records in it, when the newest result was made, and when it was exported, if it says so. */
   readonly records?: number;
   readonly newest?: Timestamp;
+  readonly exportedAt?: Timestamp;
 }
 
 /** A cache mount as a step finds it, before it runs. */

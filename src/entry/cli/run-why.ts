@@ -1,3 +1,4 @@
+import type { StepExplanation } from '../../insight/explain/explain-build.ts';
 import { didYouMean, UsageError } from './errors.ts';
 import { findBuild, type OpenHistory, openBuildHistory } from './open-history.ts';
 import { matchesStep, stepLabel } from './step-selector.ts';
@@ -21,10 +22,7 @@ export function runWhy(words: readonly string[], flags: WhyFlags, root?: string,
   const against = flags.against === undefined ? undefined : findBuild(opened.history, flags.against);
   const explanation = opened.explain(findBuild(opened.history, build), against);
   const context = opened.catalogue(explanation, now);
-  const steps =
-    stepWord === undefined
-      ? explanation.steps
-      : explanation.steps.filter(({ record }) => matchesStep(record, stepWord));
+  const steps = stepWord === undefined ? explanation.steps : stepsNamed(explanation.steps, stepWord);
   if (stepWord !== undefined && steps.length === 0) {
     const known = explanation.steps.map(({ record }) => stepLabel(record).text);
     throw new UsageError(
@@ -34,6 +32,12 @@ export function runWhy(words: readonly string[], flags: WhyFlags, root?: string,
   if (flags.json) return `${JSON.stringify(explanationJson(context, steps), undefined, 2)}\n`;
   if (stepWord === undefined) return buildText(context, steps);
   return steps.map(step => stepText(step, context)).join('\n');
+}
+
+/** The steps that a word names: all of a stage of that name, else those that match it. */
+function stepsNamed(steps: readonly StepExplanation[], word: string): readonly StepExplanation[] {
+  const ofStage = steps.filter(({ record }) => stepLabel(record).stage.toLowerCase() === word.toLowerCase());
+  return ofStage.length > 0 ? ofStage : steps.filter(({ record }) => matchesStep(record, word));
 }
 
 /** The first word is a build if it can be one, otherwise a step of the newest build. */

@@ -44,6 +44,7 @@ export function explanationJson(
                 ...from,
                 ...(from.createdAt === undefined ? {} : { createdAt: new Date(from.createdAt).toISOString() }),
                 ...(from.newest === undefined ? {} : { newest: new Date(from.newest).toISOString() }),
+                ...(from.exportedAt === undefined ? {} : { exportedAt: new Date(from.exportedAt).toISOString() }),
               },
             }),
         causes: causes.map(({ cause, path }) => ({ ...cause, says: causeText(cause), path: path.map(nameOf) })),

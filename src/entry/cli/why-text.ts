@@ -114,8 +114,9 @@ export function reasonText(step: StepExplanation, context: CatalogueContext): st
   };
   if (step.outcome === 'shared') return `one run serves it and ${nameOf(step.sharedWith)}`;
   if (step.from !== undefined) {
-    const { cache, place = cache, build, createdAt } = step.from;
-    const where = cache === 'local' ? '' : `from ${place}`;
+    const { cache, place = cache, build, createdAt, exportedAt } = step.from;
+    const exported = exportedAt === undefined ? '' : ` (exported ${ago(exportedAt, context.now)})`;
+    const where = cache === 'local' ? '' : `from ${place}${exported}`;
     const made = build === undefined ? (createdAt ? `made ${ago(createdAt, context.now)}` : '') : `by build ${build}`;
     return [where, made].filter(word => word !== '').join(', ');
   }

@@ -37,7 +37,12 @@ export async function openInstance(stateDir: string): Promise<Instance> {
     stateRoot,
     stale,
     [Symbol.dispose]() {
-      rmSync(directory, { recursive: true, force: true });
+      try {
+        // The runtime may still write there while a container ends.
+        rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+      } catch {
+        // The next process that starts finds it without a lock, and deletes it.
+      }
       lock?.[Symbol.dispose]();
     },
   };

@@ -8,8 +8,8 @@ import { baseOf, imageOf, partsOf } from './step-kind.ts';
 import { type Builds, given, globalVariableCauses, instructionCause } from './variables.ts';
 
 export interface BaseCauses {
-  /** Why two sources that a step stands on or reads differ; empty when they do not. */
-  ofSources(consumer: number, now: number, past: number): Cause[];
+  /** Why two sources that a step stands on, or only reads, differ; empty when they do not. */
+  ofSources(consumer: number, now: number, past: number, isRead?: true): Cause[];
   /** That a download is another one. */
   ofDownload(now: number, past: number): Cause | undefined;
   /** Whether two images are known to have the same layers. */
@@ -24,7 +24,7 @@ export function baseCauses(builds: Builds, reader: ComparisonReader): BaseCauses
   const { past, now, alignment } = builds;
   const image = (view: BuildView, step: number | undefined) => imageOf(partsOf(view.steps[step ?? -1], reader.parts));
 
-  function ofSources(consumer: number, current: number, old: number): Cause[] {
+  function ofSources(consumer: number, current: number, old: number, isRead?: true): Cause[] {
     const [after, before] = [now.steps[current], past.steps[old]];
     if (after === undefined || before === undefined) return [];
     const [nowImage, pastImage] = [image(now, current), image(past, old)];
@@ -33,7 +33,7 @@ export function baseCauses(builds: Builds, reader: ComparisonReader): BaseCauses
       if (was !== is) return [{ kind: 'platform', ...given('before', was), ...given('after', is) }];
       if (pastImage.digest === nowImage.digest) return [];
       const causes = pastImage.name === nowImage.name || sameLayers(current, old) ? [] : ofStage(consumer);
-      return causes.length > 0 ? causes : [movedTo(consumer, current, old)];
+      return causes.length > 0 ? causes : [movedTo(consumer, current, old, isRead)];
     }
     if (isSame(after, before)) return [];
     const causes = nowImage || pastImage ? ofStage(consumer) : [];
@@ -74,11 +74,11 @@ export function baseCauses(builds: Builds, reader: ComparisonReader): BaseCauses
     return layers !== undefined && layers === reader.layers(past, old);
   }
 
-  function movedTo(consumer: number, current: number, old: number): BaseCause {
+  function movedTo(consumer: number, current: number, old: number, isRead?: true): BaseCause {
     const [nowImage, pastImage] = [image(now, current), image(past, old)];
     return {
       kind: 'base',
-      reference: nameIn(consumer, [nowImage?.name ?? '', pastImage?.name ?? '']),
+      reference: nameIn(consumer, [nowImage?.name ?? '', pastImage?.name ?? ''], isRead),
       before: pastImage?.digest ?? '',
       after: nowImage?.digest ?? '',
       beforeAt: past.summary.startedAt,
@@ -88,12 +88,12 @@ export function baseCauses(builds: Builds, reader: ComparisonReader): BaseCauses
   }
 
   /** Of the names of two images the one that an instruction says: images that are the same share one of their names. */
-  function nameIn(consumer: number, [name, other]: readonly [string, string]): string {
+  function nameIn(consumer: number, [name, other]: readonly [string, string], isRead?: true): string {
     if (name === other || other === '') return name;
-    const texts = (now.steps[consumer]?.places ?? []).flatMap(place => {
+    const texts = (now.steps[consumer]?.places ?? []).map(place => {
       const one = now.instructionAt(place);
       const stage = one && now.model ? stageOf(now.model, one) : undefined;
-      return [place.text, stage?.from.text ?? ''];
+      return isRead ? place.text : (stage?.from.text ?? '');
     });
     const words = texts.flatMap(text => [...text.matchAll(/(?:from=|^FROM\s+(?:--\S+\s+)*)([^\s,@]+)/gi)]);
     const isSaid = (one: string) => words.some(([, word = '']) => one === word || one.endsWith(`/${word}`));

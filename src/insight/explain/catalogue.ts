@@ -1,6 +1,7 @@
 /** The catalogue of cache surprises: what people run into, recognised in what was recorded. */
 import type { KeyPart } from '../../engine/status/event.ts';
-import type { Cause } from './cause.ts';
+import type { StepRecord } from '../history/build-record.ts';
+import type { Cause, FileCause } from './cause.ts';
 import type { BuildExplanation, StepExplanation } from './explain-build.ts';
 
 /** A case of the catalogue, as it shows at a step. */
@@ -26,14 +27,19 @@ export interface CatalogueContext {
 export const SURPRISE_IDS = [
   'arg-scope',
   'base-drift',
+  'broken-local-cache',
+  'cache-mount-lost',
   'cache-mount-state',
+  'changed-under-build',
   'chmod-source',
   'cross-stage-reuse',
+  'dir-mode',
   'env-order',
   'exclude-follows-links',
   'hit-then-fail',
   'identical-content',
   'inline-min',
+  'label-late',
   'lazy-forgotten',
   'mode-min',
   'mount-id-changed',
@@ -45,6 +51,7 @@ export const SURPRISE_IDS = [
   'secret-ignored',
   'spelling-miss',
   'stale-import',
+  'xattr-only',
 ] as const;
 
 type SurpriseId = (typeof SURPRISE_IDS)[number];
@@ -62,6 +69,7 @@ export function surprisesAt(step: StepExplanation, context: CatalogueContext): S
     ...ofHit(step, context),
     ...ofMounts(step, context),
     ...spelling(step),
+    ...changedUnder(step),
     ...followed(step, context),
   ];
   return [...new Map(found.map(one => [one.id, one])).values()];
@@ -103,13 +111,8 @@ function ofCause(
     }
     case 'platform':
       return [{ id: 'platform-split', text: `the cache of ${cause.before} does not serve ${cause.after}` }];
-    case 'file': {
-      const at = view.steps[path.at(-1) ?? -1];
-      const isMode = cause.aspects.length === 1 && cause.aspects[0] === 'mode';
-      const isChmod = at?.places.some(({ text }) => /\s--chmod=/.test(text));
-      if (!isMode || !isChmod) return [];
-      return [{ id: 'chmod-source', text: `only the mode of ${cause.path} changed, which --chmod replaces anyway` }];
-    }
+    case 'file':
+      return ofFile(cause, view.steps[path.at(-1) ?? -1]);
     case 'record':
       return ofRecord(cause.reason, cause.detail, path, step);
     case 'instruction':
@@ -120,6 +123,20 @@ function ofCause(
   }
 }
 
+function ofFile({ path, aspects, after }: FileCause, at: StepRecord | undefined): Surprise[] {
+  const [aspect, ...others] = aspects;
+  if (others.length > 0) return [];
+  if (aspect === 'extended attributes') {
+    return [{ id: 'xattr-only', text: `only extended attributes of ${path} changed: they are part of the key` }];
+  }
+  if (aspect !== 'mode') return [];
+  if (at?.places.some(({ text }) => /\s--chmod=/.test(text))) {
+    return [{ id: 'chmod-source', text: `only the mode of ${path} changed, which --chmod replaces anyway` }];
+  }
+  if (after?.type !== 'directory') return [];
+  return [{ id: 'dir-mode', text: `only the mode of the directory ${path} changed: it is part of the key` }];
+}
+
 function ofRecord(
   reason: string,
   detail: string | undefined,
@@ -127,6 +144,11 @@ function ofRecord(
   step: StepExplanation,
 ): Surprise[] {
   if (reason === 'pruned') return [{ id: 'pruned', text: `its result was removed by ${detail ?? 'pruning'}` }];
+  // A directory that was given.
+  const isLost = reason === 'unreadable-source' ? /unavailable|not found/.test(detail ?? '') : reason === 'unusable';
+  if (isLost && detail?.startsWith('/')) {
+    return [{ id: 'broken-local-cache', text: `a cache that was given lacks what it has to hold: ${detail}` }];
+  }
   if (reason === 'unusable')
     return [{ id: 'hit-then-fail', text: `a result was found and could not be used: ${detail}` }];
   if (reason === 'key-only') {
@@ -162,20 +184,23 @@ function ofRecord(
 function ofHit(step: StepExplanation, { now, parts, touched = () => [] }: CatalogueContext): Surprise[] {
   if (step.from === undefined) return [];
   const found: Surprise[] = [];
-  const { cache, place = cache, createdAt = 0, newest } = step.from;
+  const { cache, place = cache, createdAt = 0, newest, exportedAt = newest } = step.from;
   const age = now - createdAt;
   const command = (parts(step.record.definitions[0] ?? '') ?? []).find(({ kind }) => kind === 'args')?.value ?? '';
   const isNetwork = NETWORK.test(command);
   if (cache !== 'local' && createdAt > 0 && age > STALE) {
     found.push({
       id: 'stale-import',
-      text: `the result comes from ${place} and was made ${new Date(createdAt).toISOString()}${newest === undefined ? '' : `, the newest one there ${new Date(newest).toISOString()}`}`,
+      text: `the result comes from ${place} and was made ${new Date(createdAt).toISOString()}${exportedAt === undefined ? '' : `; it was exported ${exportedAt === newest ? 'after ' : ''}${new Date(exportedAt).toISOString()}`}`,
     });
   } else if (isNetwork && createdAt > 0 && age > STALE) {
     found.push({
       id: 'network-fetch',
       text: `what it fetched is as old as its result: ${new Date(createdAt).toISOString()}`,
     });
+  }
+  if (step.above !== undefined) {
+    found.push({ id: 'label-late', text: `${step.above} is new above it, and no part of the key of what follows` });
   }
   if (step.rewritten !== undefined) {
     const isMount = /--mount=\S*(id|sharing)=/.test(`${step.rewritten} ${step.record.places[0]?.text}`);
@@ -209,17 +234,31 @@ function ofMounts(step: StepExplanation, { parts, explanation: { view } }: Catal
     });
   }
   if (mounts.some(value => /mountType=CACHE/.test(value)) && step.outcome !== 'cached') {
-    const states = (step.record.cacheMounts ?? []).map(
-      ({ target, isEmpty }) => `${target} was ${isEmpty ? 'empty' : 'filled'}`,
-    );
+    const { cacheMounts = [] } = step.record;
+    const states = cacheMounts.map(({ target, isEmpty }) => `${target} was ${isEmpty ? 'empty' : 'filled'}`);
     const cold = view.summary.options.coldMounts ? ', as --cold-mounts asked for' : '';
     const state = states.length === 0 ? '' : ` (${states.join(', ')}${cold})`;
     found.push({
       id: 'cache-mount-state',
       text: `what is in its cache mounts is no part of the key${state}: the result may depend on it`,
     });
+    // A machine that was given caches and has nothing of its own yet.
+    const isFresh = step.against === undefined && (view.summary.sources ?? []).length > 0;
+    if (isFresh && cacheMounts.some(({ isEmpty }) => isEmpty)) {
+      found.push({
+        id: 'cache-mount-lost',
+        text: 'its cache mounts were empty: what was imported did not bring them (mounts=true exports them)',
+      });
+    }
   }
   return found;
+}
+
+/** A file changed between its hashing and its use. */
+function changedUnder({ record: { error } }: StepExplanation): Surprise[] {
+  const path = /(\S+) changed while it was being read/.exec(error ?? '')?.[1];
+  if (path === undefined) return [];
+  return [{ id: 'changed-under-build', text: `${path} changed while the build read it: nothing was kept` }];
 }
 
 /** Links at the top of the context that a copy with `--exclude` put the targets of in their place. */

@@ -3,10 +3,9 @@ import type { KeyPart } from '../../engine/status/event.ts';
 import type { StepRecord } from '../history/build-record.ts';
 import { alignModels } from './align.ts';
 import { baseCauses } from './base-causes.ts';
-import { type BuildView, isSource, keysOf } from './build-view.ts';
+import { type BuildView, isLink, isSource, keysOf } from './build-view.ts';
 import { type Cause, causeKey, type FileCause } from './cause.ts';
 import { definitionCauses, textCauses } from './definition-causes.ts';
-import type { ModelInstruction } from './dockerfile-model.ts';
 import { type ContentCheck, fileChanges } from './file-changes.ts';
 import { lineageOf } from './lineage.ts';
 import { baseOf, isDirectory, isInline, partsOf } from './step-kind.ts';
@@ -101,6 +100,10 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
     const isText = instruction !== undefined && instruction.now.full !== instruction.past.full;
     const pair: StepPair = { current, old, instruction, isText };
     if (after.forced) finding.own.push({ kind: 'record', reason: 'no-cache' });
+    if (isLink(after) !== isLink(before)) {
+      compareLink(pair, finding);
+      return { ...finding, own: unique(finding.own) };
+    }
     compareDefinitions(pair, finding);
     // One that ran on the same key may stand on one that was forced to.
     const isSameRecord = after.record !== undefined && after.record === before.record;
@@ -115,6 +118,17 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
     return view.steps[step]?.definitions.length === 0 ? view.resolve(step) : step;
   }
 
+  /** Compares what a linked copy came to with a copy that is not linked: the copies are compared with each other. */
+  function compareLink(pair: StepPair, finding: Finding): void {
+    const { current, old, instruction } = pair;
+    const [after, before] = [now.steps[current], past.steps[old]];
+    if (after === undefined || before === undefined) return;
+    const [copy, was] = isLink(after) ? [after.inputs.at(-1), old] : [current, before.inputs.at(-1)];
+    if (instruction !== undefined) finding.own.push(instructionCause('changed', instruction.now, builds));
+    compareBases(pair, finding);
+    if (copy !== undefined && was !== undefined) finding.through.push({ now: copy, past: was });
+  }
+
   function compareDefinitions({ current, old, instruction }: StepPair, { own }: Finding): void {
     const [after, before] = [now.steps[current], past.steps[old]];
     const [is, was] = [after?.definitions[0], before?.definitions[0]];
@@ -127,10 +141,10 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
     own.push(...definitionCauses({ past: partsHere(before), now: partsHere(after), instruction, builds, base }));
   }
 
-  function compareBases({ current, old, instruction }: StepPair, { own, through, weak }: Finding): void {
+  function compareBases({ current, old, instruction, isText }: StepPair, { own, through, weak }: Finding): void {
     const [target, source] = [baseOf(now, current, reader.parts), baseOf(past, old, reader.parts)];
     // What is linked stands on nothing, whatever is below it.
-    if (instruction !== undefined && hasLink(instruction.now) !== hasLink(instruction.past)) {
+    if (instruction !== undefined && (target === undefined) !== (source === undefined) && isText) {
       own.push(instructionCause('changed', instruction.now, builds));
       return;
     }
@@ -138,21 +152,22 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
     own.push(...structure);
     through.push(...passed.map(([one, other]) => ({ now: one, past: other })));
     if (isTorn) own.push(...rewiredCauses(current, target, source));
-    if (pair !== undefined) follow(current, pair, undefined, { own, through, weak });
+    if (pair !== undefined) follow(current, pair, { own, through, weak });
   }
 
   /** Compares two steps that another one stands on or reads. */
   function follow(
     consumer: number,
     [current, old]: readonly [number, number],
-    files: readonly FileCause[] | undefined,
     { own, through, weak }: Finding,
+    read?: { readonly files: readonly FileCause[] | undefined },
   ): void {
+    const files = read?.files;
     if (!isSource(now.steps[current])) {
       through.push({ now: current, past: old, ...(files === undefined ? {} : { files }) });
       return;
     }
-    const causes = bases.ofSources(consumer, current, old);
+    const causes = bases.ofSources(consumer, current, old, read && true);
     (causes.every(({ kind }) => kind === 'base') && bases.sameLayers(current, old) ? weak : own).push(...causes);
   }
 
@@ -216,7 +231,7 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
     if (isTorn && isText) return;
     finding.through.push(...passed.map(([one, other]) => ({ now: one, past: other })));
     if (isTorn) finding.own.push(...rewiredCauses(current, target, source));
-    if (below !== undefined) follow(current, below, files, finding);
+    if (below !== undefined) follow(current, below, finding, { files });
   }
 
   /** Files that came or went because `.dockerignore` changed. */
@@ -255,10 +270,6 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
   }
 
   return { ...builds, counterpart: lineage.counterpart, difference, causes };
-}
-
-function hasLink({ text }: ModelInstruction): boolean {
-  return /^\S+(?:\s+--\S+)*?\s+--link\b(?!=false)/.test(text);
 }
 
 /** Whether an instruction leaves out other files than before; which paths it names is in the selector. */

@@ -76,7 +76,9 @@ function partCauses(part: PartChange, change: DefinitionChange): Cause[] {
   const { instruction, builds } = change;
   const { kind, name, before, after } = part;
   if (kind === 'platform') return [{ kind: 'platform', ...given('before', before), ...given('after', after) }];
-  const found = instruction === undefined ? [] : instructionCauses(part, instruction, builds);
+  // Flags of the build are told for themselves, whatever else was written anew.
+  const isFlag = OPTIONS[kind] !== undefined && !(kind === 'network' && setsNetwork(instruction));
+  const found = instruction === undefined || isFlag ? [] : instructionCauses(part, instruction, builds);
   if (found.length > 0) return found;
   if (kind === 'env' || kind === 'cwd' || kind === 'user') {
     const base = change.base();
@@ -95,6 +97,10 @@ function partCauses(part: PartChange, change: DefinitionChange): Cause[] {
       ...given('after', after),
     },
   ];
+}
+
+function setsNetwork(instruction: InstructionPair | undefined): boolean {
+  return /--network\b/.test(`${instruction?.past.text} ${instruction?.now.text}`);
 }
 
 function instructionCauses(part: PartChange, instruction: InstructionPair, builds: Builds): Cause[] {

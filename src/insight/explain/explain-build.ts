@@ -13,6 +13,7 @@ import {
 } from './build-view.ts';
 import type { FileCause, RecordCause } from './cause.ts';
 import { type Comparison, type ComparisonReader, compareBuilds, type FoundCause } from './compare-steps.ts';
+import { scopeOf } from './dockerfile-model.ts';
 import type { ContentCheck } from './file-changes.ts';
 
 /** A removal of a result from the cache. */
@@ -59,15 +60,18 @@ export interface StepExplanation {
   readonly from?: {
     /** `local`, or the identity of an import. */
     readonly cache: string;
-    /** Where that import lies, and when the newest result in it was made: it was exported after that. */
+    /** Where that import lies, when the newest result in it was made, and when it was exported, if it says so. */
     readonly place?: string;
     readonly newest?: number;
+    readonly exportedAt?: number;
     readonly createdAt?: number;
     /** The build that made it, if the history still has it. */
     readonly build?: number;
   };
   /** What a cached step's instruction said in the build before: the difference is no part of the key. */
   readonly rewritten?: string;
+  /** A line above a cached step that says something else than in the build before, and that no key holds: a label, a port. */
+  readonly above?: string;
   /** The step whose run this one shares. */
   readonly sharedWith?: number;
 }
@@ -80,6 +84,18 @@ export interface BuildExplanation {
   /** The comparison with a build, if one was made. */
   comparison(build: number): Comparison | undefined;
 }
+
+/** Instructions that change nothing but the image's config. */
+const METADATA: ReadonlySet<string> = new Set([
+  'LABEL',
+  'EXPOSE',
+  'CMD',
+  'ENTRYPOINT',
+  'STOPSIGNAL',
+  'HEALTHCHECK',
+  'VOLUME',
+  'MAINTAINER',
+]);
 
 /** So many earlier builds are looked at for one that a step is like. */
 const CANDIDATES = 10;
@@ -110,7 +126,12 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
     const outcome = outcomeOf(record);
     const base = { step, record, outcome, causes: [], through: [] };
     if (outcome === 'cached') {
-      return { ...base, from: fromOf(view, record, candidates.map(viewOf)), ...rewrittenFrom(step) };
+      return {
+        ...base,
+        from: fromOf(view, record, candidates.map(viewOf)),
+        ...rewrittenFrom(step),
+        ...changedAbove(step),
+      };
     }
     if (outcome === 'shared') return { ...base, sharedWith: view.resolve(step) };
     if (outcome === 'not reached') return base;
@@ -124,6 +145,19 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
     const past = latest && comparisonWith(latest).counterpart(step);
     const [was, is] = [latest && viewOf(latest).steps[past ?? -1]?.places[0]?.text, view.steps[step]?.places[0]?.text];
     return was === undefined || is === undefined || was === is ? {} : { rewritten: was };
+  }
+
+  /** Metadata above a cached step that is new. */
+  function changedAbove(step: number): Pick<StepExplanation, 'above'> {
+    const [latest] = candidates;
+    const place = view.steps[step]?.places[0];
+    const instruction = place && view.instructionAt(place);
+    if (latest === undefined || instruction === undefined || view.model === undefined) return {};
+    const { alignment } = comparisonWith(latest);
+    const changed = scopeOf(view.model, instruction).find(
+      one => METADATA.has(one.keyword) && alignment.oldOf(one)?.full !== one.full,
+    );
+    return changed === undefined ? {} : { above: changed.text };
   }
 
   function whyRan(step: number): Pick<StepExplanation, 'against' | 'causes' | 'through'> {
@@ -142,7 +176,9 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
 
   /** The earlier build whose step is the most like this one: the same if there is one, else the newest with the least changes. */
   function nearest(step: number) {
-    let best: { comparison: Comparison; past?: number; causes: FoundCause[]; isWhole: boolean } | undefined;
+    let best:
+      | { comparison: Comparison; past?: number; causes: FoundCause[]; isWhole: boolean; weight: number }
+      | undefined;
     for (const summary of candidates) {
       const comparison = comparisonWith(summary);
       const past = comparison.counterpart(step);
@@ -150,15 +186,16 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
         // That it is new here is one cause, and a better one than that it is unlike a step of an older build.
         const cause = withoutCounterpart(step);
         if (best === undefined && cause.kind === 'instruction') {
-          best = { comparison, causes: [{ cause, path: [step] }], isWhole: true };
+          best = { comparison, causes: [{ cause, path: [step] }], isWhole: true, weight: 1 };
         }
         continue;
       }
       const causes = comparison.causes(step, past);
       const isWhole = isComplete(comparison.past.steps[comparison.past.resolve(past)]);
-      const isBetter =
-        best === undefined || (isWhole && !best.isWhole) || (isWhole && weightOf(causes) < weightOf(best.causes));
-      if (isBetter) best = { comparison, past, causes, isWhole };
+      // The build before is what people have in mind: an older one has to be much more like it.
+      const weight = weightOf(causes) + (causes.length > 0 && summary !== candidates[0] ? OLDER : 0);
+      const isBetter = best === undefined || (isWhole && !best.isWhole) || (isWhole && weight < best.weight);
+      if (isBetter) best = { comparison, past, causes, isWhole, weight };
       if (isWhole && causes.length === 0) break;
     }
     return best;
@@ -218,13 +255,15 @@ function isPlanned({ dockerfileText, counts }: BuildSummary): boolean {
   return dockerfileText !== undefined && counts !== undefined && counts.steps > 0;
 }
 
-/** A build for another platform is compared with only where there is no other one. */
-const OTHER_PLATFORM = 1000;
+/** So much less has to differ from an older build than from the one before. */
+const OLDER = 2;
+/** A build for another platform or with other flags is compared with only where there is no other one. */
+const OTHER_KIND = 1000;
 
 /** How much changed: a file of another mode and content is two changes. */
 function weightOf(causes: readonly FoundCause[]): number {
   return causes.reduce((sum, { cause }) => {
-    if (cause.kind === 'platform') return sum + OTHER_PLATFORM;
+    if (cause.kind === 'platform' || cause.kind === 'option') return sum + OTHER_KIND;
     return sum + (cause.kind === 'file' ? Math.max(1, cause.aspects.length) : 1);
   }, 0);
 }
@@ -303,7 +342,7 @@ function fromOf(
   earlier: readonly BuildView[],
 ): NonNullable<StepExplanation['from']> {
   const { cache = 'local', createdAt } = record;
-  const { newest } = view.summary.sources?.find(({ id }) => id === cache) ?? {};
+  const { newest, exportedAt } = view.summary.sources?.find(({ id }) => id === cache) ?? {};
   const maker = earlier.find(({ steps }) =>
     steps.some(step => step.outcome === 'ran' && step.record !== undefined && step.record === record.record),
   );
@@ -311,6 +350,7 @@ function fromOf(
     cache,
     ...(cache === 'local' ? {} : { place: cacheName(view, cache) }),
     ...(newest === undefined ? {} : { newest }),
+    ...(exportedAt === undefined ? {} : { exportedAt }),
     ...(createdAt === undefined ? {} : { createdAt }),
     ...(maker === undefined ? {} : { build: maker.summary.number }),
   };

@@ -130,8 +130,9 @@ export interface CacheSource {
   readonly error?: string;
   readonly isInline?: true;
   readonly records?: number;
-  /** When its newest result was made; milliseconds since the epoch. */
+  /** When its newest result was made, and when it was exported, if it says so; milliseconds since the epoch. */
   readonly newest?: number;
+  readonly exportedAt?: number;
 }
 
 /** How a build ended. */

@@ -106,7 +106,7 @@ export function buildRecorder(startedAt: Timestamp): BuildRecorder {
         case 'log':
           return addLog(draftOf(event.vertex).log, event.data);
         case 'cache-source': {
-          const { id, name, error, isInline, records, newest } = event;
+          const { id, name, error, isInline, records, newest, exportedAt } = event;
           sources.set(id, {
             id,
             ...(name === undefined ? {} : { name }),
@@ -114,6 +114,7 @@ export function buildRecorder(startedAt: Timestamp): BuildRecorder {
             ...(isInline ? { isInline } : {}),
             ...(records === undefined ? {} : { records }),
             ...(newest === undefined ? {} : { newest: Number(newest / 1_000_000n) }),
+            ...(exportedAt === undefined ? {} : { exportedAt: Number(exportedAt / 1_000_000n) }),
           });
           return;
         }
