@@ -110,7 +110,11 @@ function openImport(
     const [newest] = records
       .flatMap(({ results }) => results.map(({ createdAt }) => createdAt))
       .sort((a, b) => Number(b - a));
-    const time = newest === undefined || newest === 0n ? {} : { newest };
+    const { exportedAt } = read.about ?? {};
+    const time = {
+      ...(newest === undefined || newest === 0n ? {} : { newest }),
+      ...(exportedAt === undefined ? {} : { exportedAt }),
+    };
     deps.emit({ ...source, records: records.length, isInline: read.isInline, ...time });
     const cache = importedCache({ id, records, result: layers.result, isAvailable: layers.isAvailable });
     imported.set(cache, cache);
