@@ -23,4 +23,4 @@ export const pageScript = joined(MODULES);
 export const buildsScript = read('./page-builds.js');
 
 /** The style sheet of the page. */
-export const pageStyle = read('./page.css');
+export const pageStyle = read('./page.css') + read('./page-views.css');
