@@ -236,7 +236,7 @@ COPY src/*.ts /ts/
 COPY package.json package-lock.json /p/
 COPY src/lib /lib
 `,
-    reads: ['src', 'package.json', 'package-lock.json'],
+    reads: ['src/main.ts', 'src/other.ts', 'src/lib', 'package.json', 'package-lock.json'],
     files: { ...app, 'src/other.ts': text('other') },
   },
   {
