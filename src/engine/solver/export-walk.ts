@@ -23,8 +23,7 @@ export interface ExportOptions<R, L extends LayerBlob> {
   /**
    * Which ways to a key that only its store knows are exported beside those of this build: `all`, as BuildKit does, so
    * that each earlier variant of a step below adds records for ever; or only those from `roots` (the other key of an
-   * image, contents of files), which any build can use: all of them, whenever the build came to know them. `all` unless
-   * said.
+   * image, contents of files), which any build can use. `all` unless said.
    */
   readonly ways?: 'all' | 'roots';
 }
@@ -80,10 +79,9 @@ async function walkKey<R, L extends LayerBlob>(
   }
   if (inputs.some(alternatives => alternatives.length === 0)) return [];
 
-  const twins = key.inputs.length === 0 && key.record !== undefined ? addTwins(walk, key.record) : [];
+  if (key.inputs.length === 0 && key.record !== undefined) addTwins(walk, key.record);
   const record = walk.graph.add(recordDigest(key.digest, key.output), inputs, result === undefined ? [] : [result]);
-  const own = record === undefined ? [] : [record];
-  const records = walk.options.ways === 'roots' ? [...new Set([...own, ...twins])] : own;
+  const records = record === undefined ? [] : [record];
   walk.byKey.set(key, records);
   return records;
 }
@@ -102,10 +100,11 @@ async function resultOf<R, L extends LayerBlob>(
 }
 
 /** A root's other keys: an image that was found by one of its two keys is exported with both. */
-function addTwins<R, L extends LayerBlob>(walk: Walk<R, L>, record: CacheRecord<R>): CacheRecordNode<L>[] {
+function addTwins<R, L extends LayerBlob>(walk: Walk<R, L>, record: CacheRecord<R>): void {
   const { keys } = record.cache;
-  const ids = keys.keysOf(record.resultId).filter(id => isRootId(id) && keys.backlinks(id).length === 0);
-  return ids.flatMap(id => walk.graph.add(id, [], []) ?? []);
+  for (const id of keys.keysOf(record.resultId)) {
+    if (isRootId(id) && keys.backlinks(id).length === 0) walk.graph.add(id, [], []);
+  }
 }
 
 /** Adds to the inputs of a key the roots that its store has links from. */
