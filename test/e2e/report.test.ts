@@ -83,6 +83,25 @@ test('a browser draws the report of a build', { skip }, async () => {
   assert.deepEqual(page.complaints(), []);
 });
 
+test('values of variables whose names say that they are secret stand nowhere in it', async () => {
+  using it = scenario(
+    'FROM base\nARG NPM_TOKEN\nARG A_KEY=of-the-file\nENV AN_AUTH=x-$NPM_TOKEN\nRUN echo "$NPM_TOKEN $A_KEY $AN_AUTH" > /a\n',
+  );
+  const output = ['--output', 'type=image,name=secret'];
+  await it.build({ flags: [...output, '--build-arg', 'NPM_TOKEN=hunter one'] });
+  await it.build({ flags: [...output, '--build-arg', 'NPM_TOKEN=hunter two'] });
+  for (const command of [
+    ['report', '--against', '1', '-o', '-'],
+    ['why', '--json'],
+    ['history', 'inspect', '2', '--json'],
+  ]) {
+    const { code, stdout, stderr } = await outcrop(command, { root: it.root });
+    assert.equal(code, 0, stderr);
+    assert.match(String(stdout), /\*{3}[0-9a-f]{6}/);
+    assert.doesNotMatch(String(stdout), /hunter|of-the-file/, command.join(' '));
+  }
+});
+
 test('two builds stand side by side', { skip }, async () => {
   using it = scenario('FROM base\nCOPY a.txt /\nRUN cat /a.txt\nRUN true\n', { 'a.txt': 'one\n' });
   await it.build();

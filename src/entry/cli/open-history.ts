@@ -1,7 +1,7 @@
 import { lstatSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { openRemovalLog } from '../../engine/cache/removals.ts';
-import { sqliteKeyStore } from '../../engine/cache/sqlite-key-store.ts';
+import { type SqliteKeyStore, sqliteKeyStore } from '../../engine/cache/sqlite-key-store.ts';
 import { outcropRoot } from '../../host/config/paths.ts';
 import type { CatalogueContext } from '../../insight/explain/catalogue.ts';
 import { contextContentCheck } from '../../insight/explain/content-check.ts';
@@ -14,7 +14,13 @@ import {
 import { filesTouched } from '../../insight/explain/touched-files.ts';
 import type { BuildSummary, StepRecord } from '../../insight/history/build-record.ts';
 import { type History, openHistory } from '../../insight/history/history-store.ts';
-import { shownOptions, shownParts } from '../../insight/history/secret-values.ts';
+import {
+  secretArguments,
+  shownOptions,
+  shownParts,
+  shownStep,
+  shownText,
+} from '../../insight/history/secret-values.ts';
 import type { Database } from '../../store/database.ts';
 import { formatReference, ImageReferenceError, parseReference, withDefaultTag } from '../../wire/oci/reference.ts';
 import { UsageError } from './errors.ts';
@@ -28,6 +34,8 @@ export interface OpenHistory extends Disposable {
   explain(build: BuildSummary, against?: BuildSummary): BuildExplanation;
   /** What the catalogue needs to know of it. @param now milliseconds since the epoch */
   catalogue(explanation: BuildExplanation, now: number): CatalogueContext;
+  /** A text of a build without the values of its secret arguments. */
+  shown(text: string, build: BuildSummary): string;
 }
 
 /**
@@ -37,8 +45,10 @@ export interface OpenHistory extends Disposable {
 export function openBuildHistory(root: string = outcropRoot()): OpenHistory | undefined {
   const images: OpenImages | undefined = openImages(root);
   if (images === undefined) return undefined;
-  const history = shownHistory(openHistory(images.database));
-  const sources = explainSources(images.database, history);
+  const keys = sqliteKeyStore(images.database);
+  const recorded = openHistory(images.database);
+  const history = shownHistory(recorded, keys);
+  const sources = explainSources(images.database, keys, history);
   return {
     history,
     sources,
@@ -50,20 +60,33 @@ export function openBuildHistory(root: string = outcropRoot()): OpenHistory | un
       touched: touchedBy(explanation, history, sources),
       links: step => linksRead(step, explanation, sources),
     }),
+    shown: (text, { number }) => shownText(text, secretsOf(recorded.find(number))),
     [Symbol.dispose]: () => images[Symbol.dispose](),
   };
 }
 
-/** A history whose builds do not tell the values of secret arguments. */
-function shownHistory(history: History): History {
-  const shown = (build: BuildSummary): BuildSummary => ({ ...build, options: shownOptions(build.options) });
+/** A history that does not tell the values of secret variables. What steps printed stays as it is. */
+function shownHistory(history: History, keys: SqliteKeyStore): History {
+  const shown = (build: BuildSummary): BuildSummary => ({
+    ...build,
+    options: shownOptions(build.options),
+    ...(build.error === undefined ? {} : { error: shownText(build.error, secretsOf(build)) }),
+  });
   const some = (build: BuildSummary | undefined) => build && shown(build);
   return {
     ...history,
     list: options => history.list(options).map(shown),
     find: name => some(history.find(name)),
     latestOfProcess: () => some(history.latestOfProcess()),
+    steps(number) {
+      const secrets = secretsOf(history.find(number));
+      return history.steps(number).map(step => shownStep(step, secrets, digest => keys.parts(digest)));
+    },
   };
+}
+
+function secretsOf(build: BuildSummary | undefined) {
+  return build === undefined ? [] : secretArguments(build.options);
 }
 
 /** The files that were touched between the build before and the newest one, by the steps that read them. */
@@ -108,8 +131,7 @@ function isContext(step: StepRecord | undefined, parts: ExplainSources['parts'])
   return own.some(({ kind, name }) => kind === 'local' && name === 'context');
 }
 
-function explainSources(database: Database, history: History): ExplainSources {
-  const keys = sqliteKeyStore(database);
+function explainSources(database: Database, keys: SqliteKeyStore, history: History): ExplainSources {
   let removals: ReturnType<typeof openRemovalLog> | undefined;
   return {
     steps: number => history.steps(number),

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { outcropRoot } from '../../host/config/paths.ts';
 import type { BuildSummary } from '../../insight/history/build-record.ts';
+import { shownMaker } from '../../insight/history/secret-values.ts';
 import { reportPage } from '../../insight/report/page.ts';
 import { type ReportImage, type ReportLayer, reportData } from '../../insight/report/report-data.ts';
 import { rootLayout } from '../../store/root-layout.ts';
@@ -52,7 +53,7 @@ export function buildPage(opened: OpenHistory, { name, against, root, now, home 
   const past = against === undefined ? undefined : findBuild(opened.history, against);
   const data = reportData({
     context: opened.catalogue(opened.explain(build, past), now),
-    images: imagesOf(build, rootLayout(root).content),
+    images: imagesOf(build, rootLayout(root).content, by => shownMaker(opened.shown(by, build))),
     past,
     log: step => opened.history.log(build.number, step),
     labelOf: stepLabel,
@@ -62,22 +63,25 @@ export function buildPage(opened: OpenHistory, { name, against, root, now, home 
 
 type Json = { readonly [member: string]: unknown };
 
-/** The images that a build made, each with its layers; none where the store does not have them any more. */
-function imagesOf({ response }: BuildSummary, content: string): ReportImage[] {
+/**
+ * The images that a build made, each with its layers; none where the store does not have them any more.
+ * @param shown what made a layer, as it may be shown
+ */
+function imagesOf({ response }: BuildSummary, content: string, shown: (by: string) => string): ReportImage[] {
   const root = readJson(content, response?.['containerimage.digest']);
   if (!Array.isArray(root?.['manifests']))
-    return root === undefined ? [] : [{ platform: '', layers: layersOf(root, content) }];
+    return root === undefined ? [] : [{ platform: '', layers: layersOf(root, content, shown) }];
   return (root['manifests'] as Json[]).flatMap(({ digest, platform, annotations }) => {
     // What only attests is no image.
     if ((annotations as Json | undefined)?.['vnd.docker.reference.type'] !== undefined) return [];
     const manifest = readJson(content, digest);
     const { os = '', architecture = '', variant = '' } = (platform ?? {}) as Record<string, string>;
     const words = [os, architecture, variant].filter(word => word !== '');
-    return manifest === undefined ? [] : [{ platform: words.join('/'), layers: layersOf(manifest, content) }];
+    return manifest === undefined ? [] : [{ platform: words.join('/'), layers: layersOf(manifest, content, shown) }];
   });
 }
 
-function layersOf(manifest: Json, content: string): ReportLayer[] {
+function layersOf(manifest: Json, content: string, shown: (by: string) => string): ReportLayer[] {
   const config = readJson(content, (manifest['config'] as Json | undefined)?.['digest']);
   const history = Array.isArray(config?.['history']) ? (config['history'] as Json[]) : [];
   const makers = history.filter(entry => entry['empty_layer'] !== true);
@@ -87,7 +91,7 @@ function layersOf(manifest: Json, content: string): ReportLayer[] {
     return {
       digest: String(layer['digest']),
       size: Number(layer['size']),
-      ...(typeof by === 'string' ? { by } : {}),
+      ...(typeof by === 'string' ? { by: shown(by) } : {}),
     };
   });
 }

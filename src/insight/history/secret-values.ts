@@ -2,9 +2,11 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import type { KeyPart } from '../../engine/status/event.ts';
 import { isSecretName } from '../../plan/dockerfile/secret-name.ts';
-import type { BuildOptions } from './build-record.ts';
+import type { BuildOptions, StepRecord } from './build-record.ts';
 
 const MASK = '***';
+/** Shorter values stand in many texts that tell nothing of them. */
+const SHORTEST = 4;
 let key: Buffer | undefined;
 
 /**
@@ -30,4 +32,57 @@ export function shownOptions(options: BuildOptions): BuildOptions {
   if (buildArgs === undefined) return options;
   const shown = Object.entries(buildArgs).map(([name, value]) => [name, shownValue(name, value)] as const);
   return { ...options, buildArgs: Object.fromEntries(shown) };
+}
+
+/** Variables with their values. */
+type Variables = readonly (readonly [name: string, value: string])[];
+
+/** Arguments of a build whose values are secret. */
+export function secretArguments({ buildArgs = {} }: BuildOptions): Variables {
+  return Object.entries(buildArgs).filter(([name]) => isSecretName(name));
+}
+
+/** A text as it may be shown in which values of variables may stand. */
+export function shownText(text: string, variables: Variables): string {
+  // A value that stands in a longer one would leave the rest of that.
+  const secrets = variables
+    .filter(([name, value]) => isSecretName(name) && value.length >= SHORTEST)
+    .sort(([, one], [, other]) => other.length - one.length);
+  return secrets.reduce((shown, [name, value]) => shown.replaceAll(value, () => shownValue(name, value)), text);
+}
+
+/** A step as it may be shown: its name has values in place of the variables that its line refers to. */
+export function shownStep(
+  step: StepRecord,
+  secrets: Variables,
+  parts: (digest: string) => readonly KeyPart[] | undefined,
+): StepRecord {
+  const { name, error, places, definitions } = step;
+  const isAsWritten = places.length === 0 || places.some(({ text }) => name.endsWith(text));
+  const own = isAsWritten ? [] : definitions.flatMap(digest => parts(digest) ?? []);
+  const variables = [
+    ...secrets,
+    ...own.flatMap(part => (part.kind === 'env' ? [[part.name, part.value] as const] : [])),
+  ];
+  if (variables.length === 0) return step;
+  return {
+    ...step,
+    name: shownText(name, variables),
+    ...(error === undefined ? {} : { error: shownText(error, variables) }),
+  };
+}
+
+/** What made a layer as it may be shown. An image tells it with the arguments that a step had: `RUN |2 A=1 B=2 /bin/sh -c …`. */
+export function shownMaker(createdBy: string): string {
+  const [head, count] = /^(?:RUN )?\|(\d+) /.exec(createdBy) ?? [];
+  if (head === undefined) return createdBy;
+  let rest = createdBy.slice(head.length);
+  let shown = head;
+  for (let left = Number(count); left > 0; left--) {
+    const [all, name, value] = /^([^\s=]+)=(.*?)(?: (?=[^\s=]+=|\/)|$)/s.exec(rest) ?? [];
+    if (all === undefined || name === undefined || value === undefined) break;
+    shown += `${name}=${shownValue(name, value)}${all.endsWith(' ') ? ' ' : ''}`;
+    rest = rest.slice(all.length);
+  }
+  return shown + rest;
 }
