@@ -1,13 +1,12 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
-import { splitDevice } from '../../host/system/inode.ts';
-import { type BytePath, systemPath } from '../../wire/fsutil/byte-path.ts';
-import { walkTree } from '../../wire/fsutil/tree.ts';
+import { type BytePath, fromBytePath, systemPath } from '../../wire/fsutil/byte-path.ts';
 import { type BlobCompression, createBlobWriter, type WrittenBlob } from '../content/blob-writer.ts';
-import { encodeTarHeader, roundUp, TAR_END, type TarHeader, TarType } from '../content/tar-header.ts';
+import { roundUp, TAR_END } from '../content/tar-header.ts';
 import type { TaskContext } from '../content/task.ts';
 import type { FileNode, FileTree } from './file-tree.ts';
 import { directoryTree } from './file-tree-directory.ts';
 import { LayerChangedError } from './layer-tar.ts';
+import { treeTarMembers } from './tree-tar.ts';
 
 /** A directory to be made into a blob. */
 export interface PackTreeInput {
@@ -18,14 +17,8 @@ export interface PackTreeInput {
 }
 
 const READ_SIZE = 1 << 18;
-const TYPES = {
-  file: TarType.file,
-  dir: TarType.directory,
-  symlink: TarType.symlink,
-  char: TarType.char,
-  block: TarType.block,
-  fifo: TarType.fifo,
-} as const;
+/** In a layer it would hide what is below. */
+const WHITEOUT = /(^|\/)\.wh\./;
 
 /**
  * Task: writes what is in a directory as a tar, compressed and hashed on the way: owners, hard links, extended attributes
@@ -48,51 +41,14 @@ export async function packTree(
 
 function* pieces(tree: FileTree): Generator<Uint8Array> {
   const buffer = Buffer.allocUnsafeSlow(READ_SIZE);
-  const names = new Map<string, BytePath>();
-  for (const [path, node] of walkTree(tree)) {
-    if (node.type === 'socket' || node.name.startsWith('.wh.')) continue;
-    const isNamedTwice = node.type !== 'dir' && node.nlink > 1;
-    const first = isNamedTwice ? names.get(node.inode) : undefined;
-    if (isNamedTwice && first === undefined) names.set(node.inode, path);
-    yield encodeTarHeader(headerOf(tree, node, TYPES[node.type], path, first));
-    if (node.type !== 'file' || first !== undefined) continue;
-    yield* contentOf(tree, node, path, buffer);
-    yield new Uint8Array(roundUp(node.size) - node.size);
+  const members = treeTarMembers(tree, { nanoseconds: true, leavesOut: path => WHITEOUT.test(path) });
+  for (const { path, header, content } of members) {
+    yield header;
+    if (content === undefined) continue;
+    yield* contentOf(tree, content, path, buffer);
+    yield new Uint8Array(roundUp(content.size) - content.size);
   }
   yield TAR_END;
-}
-
-function headerOf(
-  tree: FileTree,
-  node: FileNode,
-  type: string,
-  path: BytePath,
-  linkTo: BytePath | undefined,
-): TarHeader {
-  const { mode, uid, gid, mtime } = node;
-  const attributes = [...tree.xattrs(node)];
-  const linkname = linkTo ?? (node.type === 'symlink' ? tree.readlink(node) : undefined);
-  const seconds = mtime / 1_000_000_000n;
-  const { major, minor } = splitDevice(node.rdev);
-  return {
-    name: node.type === 'dir' ? `${path}/` : path,
-    type: linkTo === undefined ? type : TarType.link,
-    mode,
-    uid,
-    gid,
-    size: node.type === 'file' && linkTo === undefined ? node.size : 0,
-    mtime: Number(seconds),
-    mtimeNanoseconds: Number(mtime - seconds * 1_000_000_000n),
-    ...(linkname === undefined ? {} : { linkname }),
-    ...(node.type === 'char' || node.type === 'block' ? { devmajor: major, devminor: minor } : {}),
-    ...(attributes.length === 0
-      ? {}
-      : {
-          records: new Map(
-            attributes.map(([key, value]) => [`SCHILY.xattr.${key}`, Buffer.from(value).toString('latin1')]),
-          ),
-        }),
-  };
 }
 
 function* contentOf(tree: FileTree, node: FileNode, path: BytePath, buffer: Buffer): Generator<Uint8Array> {
@@ -100,7 +56,7 @@ function* contentOf(tree: FileTree, node: FileNode, path: BytePath, buffer: Buff
   try {
     for (let left = node.size; left > 0; ) {
       const read = readSync(file, buffer, 0, Math.min(READ_SIZE, left), null);
-      if (read === 0) throw new LayerChangedError(`${path} became shorter while it was read`);
+      if (read === 0) throw new LayerChangedError(`${fromBytePath(path)} became shorter while it was read`);
       left -= read;
       yield buffer.subarray(0, read);
     }
