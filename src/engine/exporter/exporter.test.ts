@@ -29,7 +29,7 @@ async function exported(attributes: Record<string, string>, more: Partial<BuildO
   const exporter = createExporter(request, {
     content: openContentStore(join(root, 'content')),
     images: openImageStore(database),
-    layers: { blobs: async () => [], fetch: async () => {}, layerOf: async () => undefined },
+    layers: { blobs: async () => [], fetch: async () => {}, finder: async () => () => undefined },
     registryFor: () => assert.fail('no registry is asked'),
     repositoryOf: () => undefined,
     open: () => assert.fail('no files are read'),

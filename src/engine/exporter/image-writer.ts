@@ -40,8 +40,11 @@ export interface LayerBlobSource {
 
 /** The layers of images, and what is in them. */
 export interface ImageLayers extends LayerBlobSource {
-  /** The place, from the bottom up, of the topmost of these layers that has a file at a path; undefined when none has. */
-  layerOf(ref: SnapshotRef, path: string, signal: AbortSignal): Promise<number | undefined>;
+  /**
+   * Looks paths up in these layers: the place, from the bottom up, of the topmost one that has a file there; undefined when
+   * none has.
+   */
+  finder(ref: SnapshotRef, signal: AbortSignal): Promise<(path: string) => number | undefined>;
 }
 
 export interface ImageWriterContext {
@@ -226,15 +229,17 @@ async function writeAttestations(
   put: (document: Document) => Promise<Descriptor>,
   signal: AbortSignal,
 ): Promise<Descriptor> {
+  const supplemented = async (sbom: string): Promise<string> => {
+    const { ref } = platform;
+    const find = ref.kind === 'snapshot' ? await context.layers.finder(ref, signal) : () => undefined;
+    return supplementSbom(sbom, path => layers[find(path) ?? -1]);
+  };
   const statements = await Promise.all(
     attestations.map(async ({ predicateType, predicate, subjects, isCore }) => {
-      const { ref } = platform;
-      const layerOf = async (path: string) =>
-        ref.kind === 'snapshot' ? layers[(await context.layers.layerOf(ref, path, signal)) ?? -1] : undefined;
       const given = await predicate(signal);
       const text = statement(
         predicateType,
-        isCore && predicateType === SPDX_PREDICATE ? await supplementSbom(given, layerOf) : given,
+        isCore && predicateType === SPDX_PREDICATE ? await supplemented(given) : given,
         imageSubjects(attributes.names, image, platform.id),
         subjects,
       );

@@ -1,7 +1,9 @@
-import { lstatSync } from 'node:fs';
-import { join, posix } from 'node:path';
+import { posix } from 'node:path';
+import { statFile } from '../../host/system/stat.ts';
 import type { LayerRecord } from '../../store/snapshot/layer-records.ts';
 import type { LayerStore } from '../../store/snapshot/layer-store.ts';
+import { isDirectory, isWhiteout } from '../../store/snapshot/overlay-stack.ts';
+import { type BytePath, systemPath, toBytePath } from '../../wire/fsutil/byte-path.ts';
 import { timestampOf } from '../cache/timestamp.ts';
 import type { SnapshotRef } from '../ops/ref.ts';
 import type { Timestamp } from '../status/event.ts';
@@ -26,23 +28,26 @@ export function layerBlobSource(layers: LayerStore): ImageLayers {
       const layer = ref.layers.find(id => layers.get(id)?.origin?.digest === blob);
       if (layer !== undefined) await layers.fetch(layer, signal);
     },
-    async layerOf(ref, path, signal) {
+    async finder(ref, signal) {
       await layers.unlazy(ref.layers, signal);
-      const index = ref.layers.findLastIndex(id => hasFile(layers.path(id), path));
-      return index < 0 ? undefined : index;
+      const directories = ref.layers.map(id => toBytePath(layers.path(id)));
+      return path => {
+        const index = directories.findLastIndex(directory => hasFile(directory, path));
+        return index < 0 ? undefined : index;
+      };
     },
   };
 }
 
 /** Whether a layer's directory has something at a path that it does not hide; no link leads out of it. */
-function hasFile(directory: string, path: string): boolean {
-  const names = posix.join('/', path).split('/').slice(1);
+function hasFile(directory: BytePath, path: string): boolean {
+  const names = toBytePath(posix.join('/', path)).split('/').slice(1);
   let place = directory;
   for (const [index, name] of names.entries()) {
-    place = join(place, name);
-    const found = lstatSync(place, { throwIfNoEntry: false });
-    if (found === undefined || (found.isCharacterDevice() && found.rdev === 0)) return false;
-    if (index < names.length - 1 && !found.isDirectory()) return false;
+    place = `${place}/${name}`;
+    const status = statFile(systemPath(place));
+    if (status === undefined || isWhiteout(status)) return false;
+    if (index < names.length - 1 && !isDirectory(status)) return false;
   }
   return true;
 }

@@ -12,31 +12,26 @@ type Members = Record<string, unknown>;
  *
  * @param layerOf - the layer that has the file at a path
  */
-export async function supplementSbom(
-  text: string,
-  layerOf: (path: string) => Promise<Descriptor | undefined>,
-): Promise<string> {
+export function supplementSbom(text: string, layerOf: (path: string) => Descriptor | undefined): string {
   const document = membersOf(parse(text));
   if (document === undefined || !VERSIONS.has(document['spdxVersion'])) return text;
-  const supplement = async (value: unknown): Promise<unknown> => {
+  const supplement = (value: unknown): unknown => {
     const file = membersOf(value);
     const name = file?.['fileName'];
     if (file === undefined || typeof name !== 'string' || file['comment']) return value;
-    const layer = await layerOf(name);
+    const layer = layerOf(name);
     return layer === undefined ? file : { ...file, comment: `layerID: ${layer.digest}` };
   };
-  const supplemented = async (owner: Members): Promise<Members> => {
+  const supplemented = (owner: Members): Members => {
     const { files } = owner;
-    return Array.isArray(files) ? { ...owner, files: await Promise.all(files.map(supplement)) } : owner;
+    return Array.isArray(files) ? { ...owner, files: files.map(supplement) } : owner;
   };
   const { packages } = document;
   const info = membersOf(document['creationInfo']) ?? {};
   const creators = Array.isArray(info['creators']) ? info['creators'] : [];
   return goJson({
-    ...(await supplemented(document)),
-    ...(Array.isArray(packages)
-      ? { packages: await Promise.all(packages.map(one => supplemented(membersOf(one) ?? {}))) }
-      : {}),
+    ...supplemented(document),
+    ...(Array.isArray(packages) ? { packages: packages.map(one => supplemented(membersOf(one) ?? {})) } : {}),
     creationInfo: { ...info, creators: [...creators, CREATOR] },
   });
 }
