@@ -3,6 +3,7 @@ import { getXattr } from '../../host/system/xattr.ts';
 import { type BytePath, systemPath, toBytePath } from '../../wire/fsutil/byte-path.ts';
 import type { FileNode, FileTree } from './file-tree.ts';
 import { frozenTree, NoDirectoryError, namesIn, nodeOf } from './file-tree-node.ts';
+import { isWhiteout } from './overlay-stack.ts';
 
 export interface LayersTreeOptions {
   /** What overlay's own attributes begin with: `user.overlay.` where the engine runs unprivileged. */
@@ -120,8 +121,4 @@ export function layersTree(layers: readonly string[], options: LayersTreeOptions
   }
 
   return frozenTree({ root, openedAt, hiddenXattrs: [overlayXattrs], location, list, find });
-}
-
-function isWhiteout({ mode, major, minor }: FileStatus): boolean {
-  return (mode & 0o170000) === 0o020000 && major === 0 && minor === 0;
 }
