@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { type FileNode, type FileTree, resolvePath } from '../../store/snapshot/file-tree.ts';
 import { fromBytePath, systemPath, toBytePath } from '../../wire/fsutil/byte-path.ts';
-import { goJson } from '../../wire/oci/go-json.ts';
+import { sortedJson } from './json-text.ts';
 import type { Attestation } from './result.ts';
 
 /** Files that are no statements, or such as must not be there. */
@@ -51,7 +51,8 @@ export async function bundledStatements(
       throw new AttestationError(`bundle entry ${predicateType} does not match required predicate type ${wanted}`);
     if (predicateType.startsWith('https://slsa.dev/provenance/'))
       throw new AttestationError('frontend may not bundle provenance attestations');
-    const json = goJson(sorted(predicate ?? null));
+    // As Go writes what it read into maps.
+    const json = sortedJson(predicate ?? null);
     statements.push({
       predicateType,
       inlineOnly,
@@ -92,12 +93,4 @@ async function readStatement(tree: FileTree, path: string, signal: AbortSignal):
     if (!(cause instanceof SyntaxError)) throw cause;
   }
   throw new AttestationError(`cannot decode in-toto statement: ${path}`);
-}
-
-/** As Go writes what it read into maps: members by name. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null) return value;
-  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(members.map(([name, member]) => [name, sorted(member)]));
 }

@@ -26,9 +26,9 @@ export function jsonText(text: string): string | undefined {
   return text === '' ? undefined : goJson(text);
 }
 
-/** The same value with the keys of every object in it sorted: what Go makes of a struct that passes through a map. */
-export function sortKeys(json: string): string {
-  return goJson(sorted(JSON.parse(json)));
+/** A value as JSON with the keys of every object in it sorted: what Go makes of what passes through maps. */
+export function sortedJson(value: unknown): string {
+  return goJson(sorted(value));
 }
 
 function sorted(value: unknown): unknown {

@@ -8,7 +8,7 @@ import { goJson } from '../../wire/oci/go-json.ts';
 import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
 import type { Timestamp } from '../status/event.ts';
 import { formatTimestamp } from '../status/timestamp.ts';
-import { jsonList, jsonMap, jsonObject, jsonText, sortKeys } from './json-text.ts';
+import { jsonList, jsonMap, jsonObject, jsonText, sortedJson } from './json-text.ts';
 import { orderedDescriptor, PRIVATE_ANNOTATIONS } from './manifest.ts';
 import type { ProvenanceCapture } from './provenance-capture.ts';
 import { listMaterials, materialJson } from './provenance-materials.ts';
@@ -177,12 +177,14 @@ function predicateV1(input: ProvenanceInput, { request, buildConfig, metadata }:
         configSource: sourceJson(request.source, 'path'),
         request: requestJson(request),
       }),
-      internalParameters: sortKeys(
-        jsonObject({
-          buildConfig,
-          builderPlatform: goJson(input.builderPlatform),
-          dockerfileVersion: dockerfileVersionJson(input),
-        }),
+      internalParameters: sortedJson(
+        JSON.parse(
+          jsonObject({
+            buildConfig,
+            builderPlatform: goJson(input.builderPlatform),
+            dockerfileVersion: dockerfileVersionJson(input),
+          }),
+        ),
       ),
     }),
     runDetails: jsonObject({
