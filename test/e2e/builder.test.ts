@@ -6,12 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { baseContext } from '../support/base-image.ts';
 import { type CliRun, outcrop, stepsOf } from '../support/cli.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 
-const BASE = fileURLToPath(new URL('../vectors/base-image', import.meta.url));
-const base = ['--build-context', `base=oci-layout://${BASE}:latest`];
+const base = ['--build-context', baseContext()];
 
 let work: string;
 let daemon: TestDaemon;

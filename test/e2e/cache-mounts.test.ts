@@ -1,31 +1,16 @@
 /** Cache mounts that travel with exported caches (moby/buildkit#1512). */
 import assert from 'node:assert/strict';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { test } from 'node:test';
 import { zstdDecompressSync } from 'node:zlib';
-import { outcrop, stepsOf } from '../support/cli.ts';
+import { baseContext } from '../support/base-image.ts';
+import { outcrop, stepsOf, warningsOf } from '../support/cli.ts';
 import { hasRegistry, startRegistry } from '../support/registry.ts';
+import { workDirectory } from '../support/work-directory.ts';
 
-const BASE = fileURLToPath(new URL('../vectors/base-image', import.meta.url));
-
-let work: string;
+const work = workDirectory('cache-mounts');
 let count = 0;
-before(() => {
-  work = mkdtempSync(join(tmpdir(), 'outcrop-cache-mounts-'));
-});
-after(() => rmSync(work, { recursive: true, force: true }));
 
 /** Fills its mount, and prints what was in it; `note` is in its key. */
 const dockerfile = (note: string) => `FROM base AS made
@@ -45,16 +30,13 @@ async function build(root: string, note: string, args: readonly string[] = []) {
   mkdirSync(dir);
   writeFileSync(join(dir, 'Dockerfile'), dockerfile(note));
   writeFileSync(join(work, 'pin'), 'a-very-secret-pin');
-  const base = ['--build-context', `base=oci-layout://${BASE}:latest`, '--secret', `id=pin,src=${join(work, 'pin')}`];
+  const base = ['--build-context', baseContext(), '--secret', `id=pin,src=${join(work, 'pin')}`];
   const { code, stderr } = await outcrop(['build', '--progress=rawjson', ...base, ...args, dir], {
     root: join(work, root),
   });
   assert.equal(code, 0, stderr.slice(-3000));
   const steps = stepsOf(stderr);
-  const warnings = stderr
-    .split('\n')
-    .flatMap(line => (line.startsWith('{') ? (JSON.parse(line).warnings ?? []) : []))
-    .map((warning: { readonly short: string }) => Buffer.from(warning.short, 'base64').toString());
+  const warnings = warningsOf(stderr);
   return { steps, warnings, printed: steps.map(({ output }) => output).join('') };
 }
 

@@ -1,18 +1,13 @@
 /** What `--call` and `--check` print, and how they end. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { outcrop } from '../support/cli.ts';
+import { workDirectory } from '../support/work-directory.ts';
 
-let work: string;
-let root: string;
-before(() => {
-  work = mkdtempSync(join(tmpdir(), 'outcrop-calls-'));
-  root = join(work, 'root');
-});
-after(() => rmSync(work, { recursive: true, force: true }));
+const work = workDirectory('calls');
+const root = join(work, 'root');
 
 const FILE = '# V version\nARG V=1\n# b it is b\nFROM scratch AS b\nARG V\nENV a b\nCOPY x /x\n';
 const BLOCK = `--------------------

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { baseContext } from '../support/base-image.ts';
 import { outcrop } from '../support/cli.ts';
 import { scenario } from '../surprises/scenario.ts';
 
-const base = `base=oci-layout://${fileURLToPath(new URL('../vectors/base-image', import.meta.url))}:latest`;
+const base = baseContext();
 
 test('--why-file, the summary, annotations and --fail-on tell of a case of the catalogue', async () => {
   using it = scenario('FROM base\nARG NOTE=one\nRUN echo same\n');

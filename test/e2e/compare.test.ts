@@ -4,11 +4,11 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { baseContext } from '../support/base-image.ts';
 import { outcrop } from '../support/cli.ts';
 import { type Scenario, scenario } from '../surprises/scenario.ts';
 
-const base = `base=oci-layout://${fileURLToPath(new URL('../vectors/base-image', import.meta.url))}:latest`;
+const base = baseContext();
 
 const DOCKERFILE = `FROM base AS build
 LABEL version=1
@@ -130,6 +130,16 @@ test('against a build of the history, whose files are gone', async () => {
   assert.equal(edited.against, 'build 1');
   assert.deepEqual(pairs(edited).slice(0, 4), ['no step, hit', 'run, run', 'run, run', 'not needed, maybe']);
   assert.equal(edited.rows[1]?.legacy.reason, 'a.txt changed');
+});
+
+test('a secret argument of a build of the history is the same or another one, and is not told', async () => {
+  using it = scenario('FROM base\nARG NPM_TOKEN\nRUN echo 1 > /one\n');
+  await it.build({ flags: ['--build-arg', 'NPM_TOKEN=hunter1'] });
+  const against = (value: string) => compare(it, '--against', '1', '--build-arg', `NPM_TOKEN=${value}`);
+  assert.deepEqual(pairs(await against('hunter1')), ['no step, hit', 'hit, hit']);
+  const other = await against('hunter2');
+  assert.deepEqual(pairs(other), ['no step, hit', 'run, run']);
+  assert.doesNotMatch(JSON.stringify(other), /hunter/);
 });
 
 test('what only one of the builders knows', async () => {

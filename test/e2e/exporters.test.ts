@@ -15,11 +15,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { baseContext } from '../support/base-image.ts';
 import { outcrop } from '../support/cli.ts';
 import { hasRegistry, startRegistry, type TestRegistry } from '../support/registry.ts';
 
-const BASE = fileURLToPath(new URL('../vectors/base-image', import.meta.url));
 const has = (program: string) => spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0;
 const missing = ['skopeo', 'umoci', 'runc'].filter(program => !has(program));
 const skip =
@@ -51,16 +50,7 @@ after(async () => {
 
 async function build(...args: readonly string[]): Promise<string> {
   const { code, stderr, stdout } = await outcrop(
-    [
-      'build',
-      '--progress=plain',
-      '--build-context',
-      `base=oci-layout://${BASE}:latest`,
-      '--target',
-      'build',
-      ...args,
-      context,
-    ],
+    ['build', '--progress=plain', '--build-context', baseContext(), '--target', 'build', ...args, context],
     { root },
   );
   assert.equal(code, 0, stderr);
@@ -115,7 +105,7 @@ test('oci and docker archives: skopeo reads both', { skip }, async () => {
 
 test('an archive on standard output', { skip }, async () => {
   const { code, stdout, stderr } = await outcrop(
-    ['build', '--build-context', `base=oci-layout://${BASE}:latest`, '--output', 'type=oci', context],
+    ['build', '--build-context', baseContext(), '--output', 'type=oci', context],
     { root },
   );
   assert.equal(code, 0, stderr);
@@ -183,7 +173,7 @@ test('names, ids and the image list', { skip }, async () => {
       'build',
       '-q',
       '--build-context',
-      `base=oci-layout://${BASE}:latest`,
+      baseContext(),
       '-t',
       'one',
       '-t',

@@ -5,14 +5,13 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { baseContext } from '../support/base-image.ts';
 import { type CliRun, outcrop, stepsOf } from '../support/cli.ts';
 import { hasRegistry, startRegistry, type TestRegistry } from '../support/registry.ts';
 
 /** How many moments a test kills at; a run by hand may take more. */
 const kills = Number(process.env['OUTCROP_TEST_KILLS'] ?? 4);
 const processes = 10;
-const base = `oci-layout://${fileURLToPath(new URL('../vectors/base-image', import.meta.url))}:latest`;
 const preload = new URL('../support/kill-at-change.ts', import.meta.url).href;
 const skip = hasRegistry() ? false : 'docker-registry is not installed';
 
@@ -39,7 +38,7 @@ function threeSteps(name: string): { readonly context: string; readonly files: R
 }
 
 function build(root: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<CliRun> {
-  return outcrop(['build', '--progress=rawjson', `--build-context=base=${base}`, ...args], { root, env });
+  return outcrop(['build', '--progress=rawjson', `--build-context=${baseContext()}`, ...args], { root, env });
 }
 
 /** Builds, with or without a fault before: the files are right. @returns the steps that ran. */

@@ -1,22 +1,16 @@
 /** What a daemon removes by itself. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { openDatabase } from '../../src/store/database.ts';
+import { baseContext } from '../support/base-image.ts';
 import { outcrop } from '../support/cli.ts';
 import { startDaemon } from '../support/daemon.ts';
+import { workDirectory } from '../support/work-directory.ts';
 
-const BASE = fileURLToPath(new URL('../vectors/base-image', import.meta.url));
-
-let work: string;
-before(() => {
-  work = mkdtempSync(join(tmpdir(), 'outcrop-gc-'));
-});
-after(() => rmSync(work, { recursive: true, force: true }));
+const work = workDirectory('gc');
 
 test('a daemon makes room by its rules when a build has ended, and writes down what goes', async t => {
   const config = join(work, 'buildkitd.toml');
@@ -27,7 +21,7 @@ test('a daemon makes room by its rules when a build has ended, and writes down w
   writeFileSync(join(context, 'Dockerfile'), 'FROM base\nRUN --mount=type=cache,target=/c touch /made /c/kept\n');
   const built = await outcrop([
     ...['build', '--builder', daemon.address, '--progress=plain', '--output', 'type=cacheonly'],
-    ...['--build-context', `base=oci-layout://${BASE}:latest`, context],
+    ...['--build-context', baseContext(), context],
   ]);
   assert.equal(built.code, 0, built.stderr);
   using database = openDatabase(daemon.root);

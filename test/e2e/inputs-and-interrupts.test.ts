@@ -1,34 +1,19 @@
 /** Where contexts and Dockerfiles come from, what bad input gets, and what an interrupted build leaves. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { baseContext } from '../support/base-image.ts';
 import { outcrop, stepsOf } from '../support/cli.ts';
+import { workDirectory } from '../support/work-directory.ts';
 
-const BASE = fileURLToPath(new URL('../vectors/base-image', import.meta.url));
-const base = ['--build-context', `base=oci-layout://${BASE}:latest`];
+const base = ['--build-context', baseContext()];
 
-let work: string;
-let root: string;
-before(() => {
-  work = mkdtempSync(join(tmpdir(), 'outcrop-inputs-'));
-  root = join(work, 'root');
-});
-after(() => rmSync(work, { recursive: true, force: true }));
+const work = workDirectory('inputs');
+const root = join(work, 'root');
 
 function folder(name: string, files: Readonly<Record<string, string>>): string {
   const dir = join(work, name);

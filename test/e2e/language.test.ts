@@ -17,10 +17,10 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { BuildError, type Builder } from '../../src/entry/builder/builder.ts';
 import { openEmbeddedBuilder } from '../../src/entry/builder/embedded.ts';
 import { type BuildFlags, buildRequest } from '../../src/entry/cli/build-request.ts';
+import { BASE_IMAGES, baseContext } from '../support/base-image.ts';
 import { outputsByStep } from '../support/step-output.ts';
 
 interface FileCase {
@@ -53,7 +53,6 @@ after(async () => {
   rmSync(work, { recursive: true, force: true });
 });
 
-const BASE = fileURLToPath(new URL('../vectors/base-image', import.meta.url));
 const OUTPUT = 'type=oci,compression=uncompressed,force-compression=true,rewrite-timestamp=true,tar=false';
 const { epochOfFiles, cases }: { readonly epochOfFiles: number; readonly cases: readonly LanguageCase[] } = JSON.parse(
   readFileSync(new URL('../vectors/language/cases.json', import.meta.url), 'utf8'),
@@ -77,7 +76,7 @@ function layOut({ dockerfile, files }: LanguageCase, dir: string): void {
 function flagsOf({ args }: LanguageCase, dir: string, dest: string): BuildFlags {
   const lists: Record<string, string[]> = {
     'build-arg': [],
-    'build-context': [`base=oci-layout://${BASE}:latest`, `baselayer=oci-layout://${BASE}:layer`],
+    'build-context': [baseContext(), baseContext('layer', 'baselayer')],
     platform: [],
     label: [],
     secret: [],
@@ -87,7 +86,7 @@ function flagsOf({ args }: LanguageCase, dir: string, dest: string): BuildFlags 
   for (let i = 0; i < args.length; i += 2) {
     const name = args[i]?.slice('--'.length) ?? '';
     const value = (args[i + 1] ?? '')
-      .replace('{{base}}', BASE)
+      .replace('{{base}}', BASE_IMAGES)
       .replace(/(?<=src=)/, `${dir}/`)
       .replace(/^(loc|st)=/, `$1=${dir}/`);
     const list = lists[name];

@@ -4,11 +4,9 @@ import { mkdirSync, mkdtempDisposableSync, readFileSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { baseContext } from '../support/base-image.ts';
 import { outcrop } from '../support/cli.ts';
 import { startDaemon } from '../support/daemon.ts';
-
-const BASE = fileURLToPath(new URL('../vectors/base-image', import.meta.url));
 
 const DOCKERFILE = `FROM base AS one
 ARG N
@@ -32,7 +30,7 @@ test('it finds them empty, as the steps of one build left them, and so does nobo
   for (const flags of [[], ['--builder', daemon.address]]) {
     const out = join(work.path, `out-${flags.length}`);
     const build = async (n: string, ...more: string[]) => {
-      const all = [...flags, '--build-context', `base=oci-layout://${BASE}:latest`, '--build-arg', `N=${n}`];
+      const all = [...flags, '--build-context', baseContext(), '--build-arg', `N=${n}`];
       const { code, stderr } = await outcrop(['build', '--progress=plain', ...all, ...more, '-o', out, context], {
         root: join(work.path, 'root'),
       });

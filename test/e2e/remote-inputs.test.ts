@@ -1,37 +1,20 @@
 /** What steps get from elsewhere: ADD of URLs and git repositories, ssh agents, networks, privileges, shared caches. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { baseContext } from '../support/base-image.ts';
 import { type CliRun, outcrop, stepsOf } from '../support/cli.ts';
 import { startGitServer } from '../support/git-server.ts';
+import { workDirectory } from '../support/work-directory.ts';
 
-const BASE = fileURLToPath(new URL('../vectors/base-image', import.meta.url));
-
-let work: string;
-let root: string;
+const work = workDirectory('remote-inputs');
+const root = join(work, 'root');
 let count = 0;
-before(() => {
-  work = mkdtempSync(join(tmpdir(), 'outcrop-remote-inputs-'));
-  root = join(work, 'root');
-});
-after(() => rmSync(work, { recursive: true, force: true }));
 
 interface Built extends CliRun {
   /** The directory that the result was written to. */
@@ -50,7 +33,7 @@ async function build(
   const out = join(work, `out-${count}`);
   mkdirSync(dir);
   writeFileSync(join(dir, 'Dockerfile'), dockerfile);
-  const base = ['--build-context', `base=oci-layout://${BASE}:latest`];
+  const base = ['--build-context', baseContext()];
   const run = await outcrop(['build', '--progress=rawjson', ...base, ...args, '-o', out, dir], { root, env });
   const printed = stepsOf(run.stderr)
     .map(({ output }) => output)

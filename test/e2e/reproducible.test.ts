@@ -1,13 +1,12 @@
 /** The same inputs give the same image, wherever and whenever they are built, when the time is given. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { test } from 'node:test';
+import { baseContext } from '../support/base-image.ts';
 import { outcrop } from '../support/cli.ts';
+import { workDirectory } from '../support/work-directory.ts';
 
-const BASE = fileURLToPath(new URL('../vectors/base-image', import.meta.url));
 const EPOCH = '1700000000';
 const FILE = `FROM base AS build
 RUN mkdir /out && echo made > /out/made && ln -s made /out/link && echo x > /root/.x
@@ -19,8 +18,7 @@ RUN rm -r /tmp && echo changed > /etc/motd
 WORKDIR /new/place
 `;
 const skip = process.getuid?.() === 0 ? false : 'needs root to run steps';
-const work = mkdtempSync(join(tmpdir(), 'outcrop-reproducible-'));
-after(() => rmSync(work, { recursive: true, force: true }));
+const work = workDirectory('reproducible');
 
 interface Form {
   readonly dockerfile?: string;
@@ -40,13 +38,7 @@ async function digest(name: string, { dockerfile = FILE, args = [], env = {} }: 
   writeFileSync(join(context, 'Dockerfile'), dockerfile);
   const metadata = join(place, 'metadata.json');
   const output = `type=oci,rewrite-timestamp=true,dest=${join(place, 'image.tar')}`;
-  const flags = [
-    '--progress=plain',
-    '--build-context',
-    `base=oci-layout://${BASE}:latest`,
-    '--metadata-file',
-    metadata,
-  ];
+  const flags = ['--progress=plain', '--build-context', baseContext(), '--metadata-file', metadata];
   const { code, stderr } = await outcrop(
     ['build', ...flags, '--output', output, '--provenance=false', ...args, context],
     {

@@ -5,11 +5,10 @@ import { chownSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { BASE_IMAGES } from '../support/base-image.ts';
+import { MAIN } from '../support/cli.ts';
 
 const NOBODY = 65534;
-const MAIN = fileURLToPath(new URL('../../bin/outcrop.js', import.meta.url));
-const BASE = fileURLToPath(new URL('../vectors/base-image', import.meta.url));
 const asNobody = ['--reuid', String(NOBODY), '--regid', String(NOBODY), '--clear-groups'];
 
 /** Why it cannot be tried here, if it cannot. */
@@ -26,7 +25,7 @@ test('COPY and RUN as an ordinary user, and all cached the second time', { skip:
   try {
     const context = join(work, 'context');
     for (const dir of ['context', 'home', 'run']) mkdirSync(join(work, dir));
-    cpSync(BASE, join(work, 'base'), { recursive: true });
+    cpSync(BASE_IMAGES, join(work, 'base'), { recursive: true });
     writeFileSync(join(context, 'a'), 'a\n');
     writeFileSync(join(context, 'Dockerfile'), 'FROM base\nCOPY a /a\nRUN id -u && cat /a > /b && rm /a\n');
     for (const dir of ['.', 'context', 'home', 'run']) chownSync(join(work, dir), NOBODY, NOBODY);

@@ -4,12 +4,11 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { baseContext } from '../support/base-image.ts';
 import { outcrop } from '../support/cli.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { hasRegistry, startRegistry, type TestRegistry } from '../support/registry.ts';
 
-const BASE = fileURLToPath(new URL('../vectors/base-image', import.meta.url));
 const skip = hasRegistry() ? false : 'not installed: docker-registry';
 
 /** Names the files of each tree that it is given, and says in which layer it thinks nothing. */
@@ -53,7 +52,7 @@ async function build(flags: readonly string[], name: string, dockerfile: string,
   const context = join(work, name);
   mkdirSync(context, { recursive: true });
   writeFileSync(join(context, 'Dockerfile'), dockerfile);
-  const base = ['--build-context', `base=oci-layout://${BASE}:latest`, '--provenance=false'];
+  const base = ['--build-context', baseContext(), '--provenance=false'];
   const run = await outcrop(['build', '--progress=plain', ...flags, ...base, ...more, context], {
     root: join(work, 'root'),
   });

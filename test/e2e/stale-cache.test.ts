@@ -1,20 +1,16 @@
 /** What caches say of their age: the base images that they stand on, and results that are too old. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { outcrop, stepsOf } from '../support/cli.ts';
+import { test } from 'node:test';
+import { outcrop, stepsOf, warningsOf } from '../support/cli.ts';
 import { hasRegistry, startRegistry } from '../support/registry.ts';
+import { workDirectory } from '../support/work-directory.ts';
 
 const skip = hasRegistry() ? false : 'docker-registry is not installed';
 
-let work: string;
+const work = workDirectory('stale-cache');
 let count = 0;
-before(() => {
-  work = mkdtempSync(join(tmpdir(), 'outcrop-stale-cache-'));
-});
-after(() => rmSync(work, { recursive: true, force: true }));
 
 async function build(root: string, from: string, args: readonly string[]) {
   const dir = join(work, `context-${++count}`);
@@ -22,10 +18,7 @@ async function build(root: string, from: string, args: readonly string[]) {
   writeFileSync(join(dir, 'Dockerfile'), `FROM ${from}\nRUN echo made > /made\n`);
   const { code, stderr } = await outcrop(['build', '--progress=rawjson', ...args, dir], { root: join(work, root) });
   assert.equal(code, 0, stderr.slice(-3000));
-  const warnings = stderr
-    .split('\n')
-    .flatMap(line => (line.startsWith('{') ? (JSON.parse(line).warnings ?? []) : []))
-    .map((warning: { readonly short: string }) => Buffer.from(warning.short, 'base64').toString());
+  const warnings = warningsOf(stderr);
   const run = stepsOf(stderr).find(({ name }) => name.includes('RUN'));
   return { warnings, isCached: run?.cached ?? false };
 }

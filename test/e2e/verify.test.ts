@@ -1,29 +1,22 @@
 /** `outcrop verify`: what cache mounts do to results. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { test } from 'node:test';
 import type { VerifyReport } from '../../src/entry/builder/embedded-verify.ts';
+import { baseContext } from '../support/base-image.ts';
 import { outcrop } from '../support/cli.ts';
+import { workDirectory } from '../support/work-directory.ts';
 
-const BASE = fileURLToPath(new URL('../vectors/base-image', import.meta.url));
-
-let work: string;
-let root: string;
+const work = workDirectory('verify');
+const root = join(work, 'root');
 let count = 0;
-before(() => {
-  work = mkdtempSync(join(tmpdir(), 'outcrop-verify-'));
-  root = join(work, 'root');
-});
-after(() => rmSync(work, { recursive: true, force: true }));
 
 async function run(command: 'build' | 'verify', dockerfile: string, args: readonly string[] = []) {
   const dir = join(work, `context-${++count}`);
   mkdirSync(dir);
   writeFileSync(join(dir, 'Dockerfile'), dockerfile);
-  const base = ['--build-context', `base=oci-layout://${BASE}:latest`];
+  const base = ['--build-context', baseContext()];
   const { code, stdout, stderr } = await outcrop([command, '--progress=plain', ...base, ...args, dir], { root });
   return { code, stdout: stdout.toString(), stderr };
 }

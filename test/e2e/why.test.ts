@@ -4,9 +4,9 @@ import { execFile, spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { outcrop } from '../support/cli.ts';
+import { baseContext } from '../support/base-image.ts';
+import { MAIN, outcrop } from '../support/cli.ts';
 import { schemaErrors } from '../support/json-schema.ts';
 import { hasRegistry, startRegistry } from '../support/registry.ts';
 import { type Scenario, says, scenario, type WhyStep } from '../surprises/scenario.ts';
@@ -303,14 +303,12 @@ suite('how builds and steps are named', { concurrency: 2 }, () => {
   });
 });
 
-const BASE = fileURLToPath(new URL('../vectors/base-image', import.meta.url));
-const MAIN = fileURLToPath(new URL('../../bin/outcrop.js', import.meta.url));
 const UNEXPECTED =
   /\nnot as expected \(outcrop why tells more\):\n - \[1\/2\] RUN echo 1 > \/a: base-drift: docker\.io\/library\/base names another image: it was 1f32f40… at \S+ \S+ and is b800183… since then\n$/;
 
 /** What a build prints on a terminal. */
 async function onTerminal(it: Scenario, base: string): Promise<string> {
-  const context = `base=oci-layout://${BASE}:${base}`;
+  const context = baseContext(base);
   const command = [process.execPath, MAIN, 'build', '--progress=tty', '--build-context', context, it.path('.')];
   const { stdout } = await promisify(execFile)(
     'script',

@@ -21,10 +21,10 @@ import { openEmbeddedBuilder } from '../../src/entry/builder/embedded.ts';
 import type { BuildRequest, CacheRequest } from '../../src/entry/builder/request.ts';
 import { openBuildHistory } from '../../src/entry/cli/open-history.ts';
 import type { StepExplanation } from '../../src/insight/explain/explain-build.ts';
+import { BASE_IMAGES } from '../support/base-image.ts';
 import type { CorpusEntry, CorpusFile } from './corpus.ts';
 import { initialState, type State } from './state.ts';
 
-const BASE = fileURLToPath(new URL('../vectors/base-image', import.meta.url));
 const MAIN = fileURLToPath(new URL('../../src/entry/cli/main.ts', import.meta.url));
 
 /** Where and with which caches a build is made. */
@@ -161,8 +161,8 @@ function requestOf(
     context: { kind: 'directory', dir: context },
     dockerfile: { kind: 'file', dir: dirname(dockerfile), filename: 'Dockerfile' },
     namedContexts: new Map([
-      ['base', `oci-layout://${BASE}:${tags.base}`],
-      ['other', `oci-layout://${BASE}:${tags.other}`],
+      ['base', `oci-layout://${BASE_IMAGES}:${tags.base}`],
+      ['other', `oci-layout://${BASE_IMAGES}:${tags.other}`],
     ]),
     ...(target === undefined ? {} : { target }),
     buildArgs: args,

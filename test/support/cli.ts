@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-const MAIN = fileURLToPath(new URL('../../bin/outcrop.js', import.meta.url));
+/** The bundled command line. */
+export const MAIN = fileURLToPath(new URL('../../bin/outcrop.js', import.meta.url));
 
 /** How a run of the command line ended. */
 export interface CliRun {
@@ -64,6 +65,7 @@ interface RawVertex {
 }
 
 interface RawLine {
+  readonly warnings?: readonly { readonly short: string }[];
   readonly vertexes?: readonly RawVertex[];
   readonly statuses?: readonly { readonly id: string; readonly vertex: string }[];
   readonly logs?: readonly { readonly vertex: string; readonly data: string }[];
@@ -71,10 +73,7 @@ interface RawLine {
 
 /** The steps of a build whose progress was `rawjson`, in the order in which they were announced. */
 export function stepsOf(stderr: string): SeenStep[] {
-  const lines = stderr
-    .split('\n')
-    .filter(line => line.startsWith('{'))
-    .map(line => JSON.parse(line) as RawLine);
+  const lines = rawLines(stderr);
   const vertexes = new Map<string, { name: string; cached: boolean; done: boolean; error?: string }>();
   const outputs = new Map<string, string>();
   /** Steps whose layers were fetched or unpacked: one that was cached before has not run. */
@@ -95,4 +94,18 @@ export function stepsOf(stderr: string): SeenStep[] {
     const cached = seen.cached && (!seen.done || unpacked.has(digest));
     return { ...seen, cached, done: seen.done && !cached, output: outputs.get(digest) ?? '' };
   });
+}
+
+/** The texts of a build's warnings whose progress was `rawjson`. */
+export function warningsOf(stderr: string): string[] {
+  return rawLines(stderr).flatMap(({ warnings = [] }) =>
+    warnings.map(({ short }) => Buffer.from(short, 'base64').toString()),
+  );
+}
+
+function rawLines(stderr: string): RawLine[] {
+  return stderr
+    .split('\n')
+    .filter(line => line.startsWith('{'))
+    .map(line => JSON.parse(line) as RawLine);
 }

@@ -4,9 +4,7 @@ import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-
-const MAIN = fileURLToPath(new URL('../../bin/outcrop.js', import.meta.url));
+import { MAIN } from './cli.ts';
 
 /** `outcrop serve` on a root of its own; ended and gone when disposed. */
 export interface TestDaemon extends AsyncDisposable {

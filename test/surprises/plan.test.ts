@@ -1,11 +1,11 @@
 /** `outcrop plan` tells beforehand what `outcrop build` does then. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { baseContext } from '../support/base-image.ts';
 import { outcrop } from '../support/cli.ts';
 import { type Scenario, scenario } from './scenario.ts';
 
-const base = `base=oci-layout://${fileURLToPath(new URL('../vectors/base-image', import.meta.url))}:latest`;
+const base = baseContext();
 
 interface PlanStep {
   readonly text: string;

@@ -3,10 +3,8 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { baseContext } from '../support/base-image.ts';
 import { outcrop, type SeenStep, stepsOf } from '../support/cli.ts';
-
-const BASE = fileURLToPath(new URL('../vectors/base-image', import.meta.url));
 
 /** A step as `outcrop why --json` tells it. */
 export interface WhyStep {
@@ -73,7 +71,7 @@ export function scenario(dockerfile: string, files: Readonly<Record<string, stri
     path: path => join(context, path),
     async build({ flags = [], base = 'latest', root = mainRoot, fails, context: below } = {}) {
       const where = below === undefined ? context : join(dir, below);
-      const args = ['build', '--progress=rawjson', '--build-context', `base=oci-layout://${BASE}:${base}`, ...flags];
+      const args = ['build', '--progress=rawjson', '--build-context', baseContext(base), ...flags];
       const { code, stderr } = await outcrop([...args, where], { root });
       assert.equal(code === 0, fails === undefined, stderr);
       const steps = stepsOf(stderr);
