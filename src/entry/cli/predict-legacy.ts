@@ -13,6 +13,7 @@ import { readLegacyFile } from '../../engine/legacy/read-file.ts';
 import { type BuildView, keysOf } from '../../insight/explain/build-view.ts';
 import type { PartsReader } from '../../insight/explain/step-kind.ts';
 import { imageOf, isDirectory, partsOf } from '../../insight/explain/step-kind.ts';
+import { shownValue } from '../../insight/history/secret-values.ts';
 import { formatReference, parseReference, withDefaultTag } from '../../wire/oci/reference.ts';
 import type { BuildRequest } from '../builder/request.ts';
 import type { Supposed } from '../builder/supposed-build.ts';
@@ -39,7 +40,10 @@ export function predictFiles(
     configs.set(name, config);
     return { id: digest, config: configOf(config) };
   };
-  const asked = { target: request.target, buildArgs: request.buildArgs, labels: request.labels };
+  // The history does not tell secret values, so that those of a state beside it must look alike.
+  const shown = Array.from(request.buildArgs, ([key, value]) => [key, shownValue(key, value)] as const);
+  const buildArgs = filesHash === undefined ? request.buildArgs : new Map(shown);
+  const asked = { target: request.target, buildArgs, labels: request.labels };
   return predict(
     dockerfile,
     asked,

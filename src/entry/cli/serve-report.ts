@@ -82,7 +82,6 @@ function answerOf(root: string, { method, headers, url = '/' }: IncomingMessage)
 function listed(root: string): ListedBuild[] {
   using opened = openBuildHistory(root);
   const builds = opened?.history.list({ limit: LISTED }) ?? [];
-  const isPlanned = (number: number) => builds.find(build => build.number === number)?.counts !== undefined;
   const last = new Map<string, number>();
   // Oldest first, so that each finds the one before it.
   return builds
@@ -90,7 +89,7 @@ function listed(root: string): ListedBuild[] {
     .map(build => {
       const project = `${build.context}\n${build.dockerfile}`;
       const before = last.get(project);
-      if (isPlanned(build.number)) last.set(project, build.number);
+      if (build.counts !== undefined) last.set(project, build.number);
       return { build, before };
     })
     .toReversed();
