@@ -260,10 +260,7 @@ function projectOf(path: string, { file }: CompareFlags): BuildStart {
 const LOOKED_AT = 20;
 
 /** How long steps took when they last ran on this machine. */
-function durations(
-  project: BuildStart,
-  opened: OpenHistory | undefined,
-): (stage: string, text: string) => number | undefined {
+function durations(project: BuildStart, opened: OpenHistory | undefined): (text: string) => number | undefined {
   const found = new Map<string, number>();
   for (const { number } of opened?.history.list({ project, limit: LOOKED_AT }) ?? []) {
     for (const { outcome, duration, cached, places } of opened?.history.steps(number) ?? []) {
@@ -271,5 +268,5 @@ function durations(
       for (const { text } of places) if (!found.has(text)) found.set(text, duration);
     }
   }
-  return (_stage, text) => found.get(text);
+  return text => found.get(text);
 }

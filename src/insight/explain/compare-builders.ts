@@ -4,7 +4,8 @@
  */
 import type { PredictedOutcome, PredictedStep, Prediction } from '../../engine/legacy/predict.ts';
 import type { KeyPart } from '../../engine/status/event.ts';
-import { shownValue } from '../history/secret-values.ts';
+import { runArguments } from '../history/run-arguments.ts';
+import { shownArguments } from '../history/secret-values.ts';
 import { type Alignment, alignModels } from './align.ts';
 import { isLink } from './build-view.ts';
 import type { DockerfileModel, ModelInstruction, ModelStage } from './dockerfile-model.ts';
@@ -65,7 +66,7 @@ interface BuildersInput {
   /** What a step took, in milliseconds, where the new state was really built. */
   readonly tookNow?: (step: number) => number | undefined;
   /** What a step took when it last ran here, in milliseconds. */
-  readonly tookBefore: (stage: string, text: string) => number | undefined;
+  readonly tookBefore: (text: string) => number | undefined;
 }
 
 /** What each builder would do with each instruction, in the order of the Dockerfile. */
@@ -105,7 +106,7 @@ function finished(head: RowHead, sides: Sides, broken: Break | undefined, input:
   const { outcrop, legacy } = sides;
   const difference = differenceOf(sides, broken);
   const isOneSided = (outcrop.outcome === 'run') !== (legacy.outcome === 'run');
-  const cost = isOneSided && difference !== undefined ? input.tookBefore(head.stage, head.text) : undefined;
+  const cost = isOneSided && difference !== undefined ? input.tookBefore(head.text) : undefined;
   return {
     ...head,
     outcrop,
@@ -307,19 +308,7 @@ function differing(before: readonly KeyPart[], after: readonly KeyPart[]): KeyPa
 /** The build arguments in the command of a RUN: `|2 A=1 B=2 /bin/sh -c …`. */
 function argsOf({ parts }: PredictedStep): string {
   const command = parts.find(({ kind }) => kind === 'command')?.value ?? '';
-  const [count = ''] = /^\|\d+/.exec(command) ?? [];
-  if (count === '') return '';
-  return command
-    .slice(count.length + 1)
-    .split(' ')
-    .slice(0, Number(count.slice(1)))
-    .map(word => {
-      const equals = word.indexOf('=');
-      return equals < 0
-        ? word
-        : `${word.slice(0, equals)}=${shownValue(word.slice(0, equals), word.slice(equals + 1))}`;
-    })
-    .join(' ');
+  return shownArguments(runArguments(command)?.args ?? []);
 }
 
 function differenceOf({ outcrop, legacy }: Sides, broken: Break | undefined): DifferenceId | undefined {

@@ -3,6 +3,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import type { KeyPart } from '../../engine/status/event.ts';
 import { isSecretName } from '../../plan/dockerfile/secret-name.ts';
 import type { BuildOptions, StepRecord } from './build-record.ts';
+import { runArguments } from './run-arguments.ts';
 
 const MASK = '***';
 /** Shorter values stand in many texts that tell nothing of them. */
@@ -72,17 +73,15 @@ export function shownStep(
   };
 }
 
+/** Arguments as they may be shown, in the way of a command line. */
+export function shownArguments(args: Variables): string {
+  return args.map(([name, value]) => `${name}=${shownValue(name, value)}`).join(' ');
+}
+
 /** What made a layer as it may be shown. An image tells it with the arguments that a step had: `RUN |2 A=1 B=2 /bin/sh -c …`. */
 export function shownMaker(createdBy: string): string {
-  const [head, count] = /^(?:RUN )?\|(\d+) /.exec(createdBy) ?? [];
-  if (head === undefined) return createdBy;
-  let rest = createdBy.slice(head.length);
-  let shown = head;
-  for (let left = Number(count); left > 0; left--) {
-    const [all, name, value] = /^([^\s=]+)=(.*?)(?: (?=[^\s=]+=|\/)|$)/s.exec(rest) ?? [];
-    if (all === undefined || name === undefined || value === undefined) break;
-    shown += `${name}=${shownValue(name, value)}${all.endsWith(' ') ? ' ' : ''}`;
-    rest = rest.slice(all.length);
-  }
-  return shown + rest;
+  const [keyword = ''] = /^RUN /.exec(createdBy) ?? [];
+  const found = runArguments(createdBy.slice(keyword.length));
+  if (found === undefined) return createdBy;
+  return `${keyword}|${found.args.length} ${shownArguments(found.args)} ${found.command}`.trimEnd();
 }
