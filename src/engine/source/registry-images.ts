@@ -5,6 +5,7 @@ import { type ParsedManifest, parseManifest } from '../../wire/oci/manifest.ts';
 import { formatReference, type Reference, withDefaultTag, withTag } from '../../wire/oci/reference.ts';
 import type { RegistryClient } from '../../wire/registry/client.ts';
 import { type ImageContent, registryContent, repositoryOf } from './image-content.ts';
+import { lookUps } from './look-ups.ts';
 import { SourceError } from './source-key.ts';
 
 /**
@@ -41,7 +42,7 @@ export function createRegistryImages(
   images: ImageStore,
   registry: RegistryClient,
 ): RegistryImages {
-  const answers = new Map<string, Promise<Descriptor>>();
+  const answers = lookUps<Descriptor>();
 
   const local = (reference: Reference): Descriptor | undefined => {
     const name = withTag(reference, reference.tag ?? 'latest');
@@ -73,21 +74,7 @@ export function createRegistryImages(
       const reference = withDefaultTag(given);
       const content = registryContent(store, images, registry, reference);
       const key = `${mode} ${formatReference(reference)}`;
-      const known = answers.get(key);
-      if (known !== undefined) {
-        // Another step asks already; if that one is stopped, this one asks itself.
-        const root = await known.catch(() => undefined);
-        signal.throwIfAborted();
-        if (root !== undefined) return { root, content };
-      }
-      const found = find(reference, mode, signal);
-      answers.set(key, found);
-      try {
-        return { root: await found, content };
-      } catch (error) {
-        if (answers.get(key) === found) answers.delete(key);
-        throw error;
-      }
+      return { root: await answers.ask(key, inner => find(reference, mode, inner), signal), content };
     },
   };
 }
