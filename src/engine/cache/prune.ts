@@ -89,6 +89,7 @@ export async function pruneCache(
   for (const digest of before) if (!after.has(digest) && !named.has(digest)) stores.content.delete(digest);
   const { digests, size } = isAlone ? usage.unreferenced : { digests: [], size: 0 };
   for (const digest of digests) stores.content.delete(digest);
+  stores.database.transaction(() => stores.images.forgetOrigins(digest => stores.content.has(digest)));
   return {
     removed,
     unreferenced: { count: digests.length, size },

@@ -43,6 +43,10 @@ test('names are given, moved, listed and taken away', () => {
     images.noteIn('docker.io/library/c', third);
     assert.ok(images.isIn('docker.io/library/c', third));
     assert.ok(!images.isIn('docker.io/library/c', second.digest));
+    images.noteIn('docker.io/library/c', second.digest);
+    images.forgetOrigins(digest => digest !== third);
+    assert.ok(!images.isIn('docker.io/library/c', third));
+    assert.ok(images.isIn('docker.io/library/c', second.digest));
   } finally {
     rmSync(root, { recursive: true });
   }

@@ -26,6 +26,8 @@ export interface ImageStore {
   isIn(repository: string, digest: Digest): boolean;
   /** Notes that a manifest or index came from a repository. */
   noteIn(repository: string, digest: Digest): void;
+  /** Forgets from where what `exists` denies came. */
+  forgetOrigins(exists: (digest: Digest) => boolean): void;
 }
 
 const STEPS = [
@@ -57,6 +59,8 @@ export function openImageStore(database: Database, now: () => number = Date.now)
   // A name is its repository, a colon and a tag; the semicolon follows the colon.
   const selectNamed = sql.prepare('SELECT 1 FROM images WHERE name > ? AND name < ? AND digest = ?');
   const selectOrigin = sql.prepare('SELECT 1 FROM image_origins WHERE repository = ? AND digest = ?');
+  const selectOrigins = sql.prepare('SELECT DISTINCT digest FROM image_origins');
+  const deleteOrigin = sql.prepare('DELETE FROM image_origins WHERE digest = ?');
   const insertOrigin = sql.prepare('INSERT OR IGNORE INTO image_origins VALUES (?, ?)');
   return {
     get(name) {
@@ -76,6 +80,12 @@ export function openImageStore(database: Database, now: () => number = Date.now)
       selectNamed.get(`${repository}:`, `${repository};`, digest) !== undefined,
     noteIn(repository, digest) {
       insertOrigin.run(repository, digest);
+    },
+    forgetOrigins(exists) {
+      for (const { digest } of selectOrigins.all()) {
+        const known = String(digest);
+        if (!isDigest(known) || !exists(known)) deleteOrigin.run(known);
+      }
     },
   };
 }
