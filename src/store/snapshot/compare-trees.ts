@@ -125,13 +125,14 @@ function haveSameXattrs(first: FileTree, a: FileNode, second: FileTree, b: FileN
 function haveSameBytes(first: FileTree, a: FileNode, second: FileTree, b: FileNode, signal: AbortSignal): boolean {
   using ours = openFile(first, a);
   using theirs = openFile(second, b);
-  const [left, right] = [Buffer.alloc(CHUNK), Buffer.alloc(CHUNK)];
-  for (let at = 0; at < a.size; at += CHUNK) {
+  const length = Math.min(CHUNK, a.size);
+  const [left, right] = [Buffer.allocUnsafe(length), Buffer.allocUnsafe(length)];
+  for (let at = 0; at < a.size; ) {
     signal.throwIfAborted();
-    const length = Math.min(CHUNK, a.size - at);
-    readSync(ours.descriptor, left, 0, length, at);
-    readSync(theirs.descriptor, right, 0, length, at);
-    if (left.compare(right, 0, length, 0, length) !== 0) return false;
+    const read = readSync(ours.descriptor, left, 0, length, at);
+    const other = readSync(theirs.descriptor, right, 0, length, at);
+    if (read === 0 || read !== other || left.compare(right, 0, read, 0, read) !== 0) return false;
+    at += read;
   }
   return true;
 }
