@@ -198,16 +198,20 @@ async function attempt(place: string, request: CacheRequest, signal: AbortSignal
   // Left by a process that was killed: directories are made under this lock.
   for (const name of readdirSync(place))
     if (/^(new|old)-/.test(name)) rmSync(join(place, name), { recursive: true, force: true });
-  const all = instances(place);
-  const numbers = all.filter(number => !isGivenUp(place, number));
-  const gone = all.filter(number => isGivenUp(place, number) && removeIfFree(place, number));
+  const numbers: number[] = [];
+  let next = 0;
+  for (const number of instances(place)) {
+    const isGone = isGivenUp(place, number);
+    if (isGone && removeIfFree(place, number)) continue;
+    if (!isGone) numbers.push(number);
+    next = number + 1;
+  }
   const lock = sharing === 'shared' ? lockShared(place, numbers) : lockFree(place, numbers);
   if (lock) return mountOf(lock);
   if (sharing === 'locked' && numbers.length > 0) return undefined;
-  const number = (all.filter(one => !gone.includes(one)).at(-1) ?? -1) + 1;
   const { description, seed } = request;
-  await makeInstance(place, number, { key: cacheNameOf(request), description, fill: seed?.fill }, signal);
-  const made = tryLockFile(lockPath(place, number), sharing === 'shared' ? 'shared' : 'exclusive');
+  await makeInstance(place, next, { key: cacheNameOf(request), description, fill: seed?.fill }, signal);
+  const made = tryLockFile(lockPath(place, next), sharing === 'shared' ? 'shared' : 'exclusive');
   return made && mountOf(made);
 }
 
