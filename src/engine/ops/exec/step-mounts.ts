@@ -55,8 +55,7 @@ export async function prepareStepMounts(
   const outputs: ExecOutput[] = [];
   const mounts: StepMount[] = [];
   const places: (string | undefined)[] = [];
-  const trees: (ExecOutput | undefined)[] = [];
-  let tree: ExecOutput | undefined;
+  const trees = new Map<Mount, ExecOutput>();
   const caches = new Map<string, CacheMount>();
   let root: { readonly path: string; readonly readOnly: boolean } | undefined;
 
@@ -67,22 +66,14 @@ export async function prepareStepMounts(
     return ref;
   }
 
-  /** A writable tree on an input. */
-  async function writable(below: readonly LayerID[], isOutput: boolean): Promise<string> {
-    const active = cleanup.use(await layers.prepare(below, signal));
-    tree = { active, below };
-    if (isOutput) outputs.push(tree);
-    return active.mount(signal);
-  }
-
   async function bindSource(mount: Mount, ref: Ref | undefined): Promise<string> {
     const { layers: below } = ref ? await materialize(ref, layers, signal) : scratch;
-    const hasOutput = mount.output !== -1n;
     const unwritten = mount.readonly && mount.dest !== '/' && below.length > 0;
-    if (!unwritten) return writable(below, hasOutput);
-    tree = { ref: snapshotRef(below) };
-    if (hasOutput) outputs.push(tree);
-    return cleanup.use(await layers.view(below, signal)).path;
+    const active = unwritten ? undefined : cleanup.use(await layers.prepare(below, signal));
+    const tree = active ? { active, below } : { ref: snapshotRef(below) };
+    trees.set(mount, tree);
+    if (mount.output !== -1n) outputs.push(tree);
+    return active ? active.mount(signal) : cleanup.use(await layers.view(below, signal)).path;
   }
 
   async function cacheSource(mount: Mount, ref: Ref | undefined): Promise<string> {
@@ -124,22 +115,26 @@ export async function prepareStepMounts(
   }
 
   for (const mount of op.mounts) {
-    tree = undefined;
     if (mount.dest === '/' && mount.mountType === MountType.BIND) {
       root = { path: await bindSource(mount, await inputOf(mount)), readOnly: mount.readonly };
       places.push(root.path);
-      trees.push(tree);
       continue;
     }
     const made = await stepMount(mount, posix.resolve('/', op.meta?.cwd ?? '/', mount.dest));
     places.push(made?.kind === 'bind' ? made.source : undefined);
-    trees.push(tree);
     if (!made) continue;
     if (mount.dest === '/' && made.kind === 'bind') root = { path: made.source, readOnly: mount.readonly };
     else mounts.push(made);
   }
   if (!root) throw new InvalidOpError('invalid exec op with no rootfs');
-  return { rootfs: root.path, readonlyRootFs: root.readOnly, mounts, outputs, trees, places };
+  return {
+    rootfs: root.path,
+    readonlyRootFs: root.readOnly,
+    mounts,
+    outputs,
+    trees: op.mounts.map(mount => trees.get(mount)),
+    places,
+  };
 }
 
 async function secretMount(
