@@ -1,4 +1,10 @@
 import type { ContentStore } from '../../store/content/content-store.ts';
+import {
+  ATTESTATION_MANIFEST,
+  PREDICATE_TYPE,
+  REFERENCE_DIGEST,
+  REFERENCE_TYPE,
+} from '../../wire/oci/attestation-annotations.ts';
 import type { Descriptor } from '../../wire/oci/descriptor.ts';
 import { type Digest, digestOf } from '../../wire/oci/digest.ts';
 import { diffIdsOf, parseImageConfig } from '../../wire/oci/image-config.ts';
@@ -244,7 +250,7 @@ async function writeAttestations(
         subjects,
       );
       const descriptor = await put({ mediaType: IN_TOTO, text });
-      return { ...descriptor, annotations: { 'in-toto.io/predicate-type': predicateType } };
+      return { ...descriptor, annotations: { [PREDICATE_TYPE]: predicateType } };
     }),
   );
   const config = attributes.ociArtifact
@@ -256,7 +262,7 @@ async function writeAttestations(
   );
   return {
     ...manifest,
-    annotations: { 'vnd.docker.reference.digest': image.digest, 'vnd.docker.reference.type': 'attestation-manifest' },
+    annotations: { [REFERENCE_DIGEST]: image.digest, [REFERENCE_TYPE]: ATTESTATION_MANIFEST },
     platform: { os: 'unknown', architecture: 'unknown' },
   };
 }

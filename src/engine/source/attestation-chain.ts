@@ -1,3 +1,9 @@
+import {
+  ATTESTATION_MANIFEST,
+  PREDICATE_TYPE,
+  REFERENCE_DIGEST,
+  REFERENCE_TYPE,
+} from '../../wire/oci/attestation-annotations.ts';
 import type { Descriptor, Platform } from '../../wire/oci/descriptor.ts';
 import type { Digest } from '../../wire/oci/digest.ts';
 import { type Manifest, parseIndex, parseManifest } from '../../wire/oci/manifest.ts';
@@ -22,9 +28,6 @@ export interface ChainContent extends Pick<ImageContent, 'document'> {
   referrers(digest: Digest, signal: AbortSignal): Promise<readonly Descriptor[]>;
 }
 
-const REFERENCE_TYPE = 'vnd.docker.reference.type';
-const REFERENCE_DIGEST = 'vnd.docker.reference.digest';
-const PREDICATE_TYPE = 'in-toto.io/predicate-type';
 /** The kinds of signatures that clients read, the one that is taken first of all. */
 const SIGNATURES = ['application/vnd.dev.sigstore.bundle.v0.3+json', 'application/vnd.dev.cosign.artifact.sig.v1+json'];
 
@@ -55,7 +58,7 @@ export async function attestationChain(
     throw new SourceError(`no match for platform ${formatPlatformAll(platform)} in manifest ${root.digest}: not found`);
   const attestation = manifests.find(
     ({ annotations = {} }) =>
-      annotations[REFERENCE_TYPE] === 'attestation-manifest' && annotations[REFERENCE_DIGEST] === image.digest,
+      annotations[REFERENCE_TYPE] === ATTESTATION_MANIFEST && annotations[REFERENCE_DIGEST] === image.digest,
   );
   const chain = { root: root.digest, imageManifest: image.digest, blobs };
   if (attestation === undefined) return { ...chain, attestationManifest: undefined, signatureManifest: undefined };
