@@ -5,14 +5,17 @@ import {
   element,
   firstLine,
   isCritical,
+  isWork,
   parts,
   past,
   place,
+  short,
   sign,
   size,
   state,
   steps,
   took,
+  waitOf,
 } from './page-model.js';
 
 function linkTo(index, select) {
@@ -97,13 +100,13 @@ function keysOf(step) {
 }
 
 function timesOf(step) {
-  const isWork = step.outcome === 'ran' || step.outcome === 'failed';
+  const didWork = isWork(step.outcome);
   const facts = [
     element('span', { class: `badge ${classOf(step.outcome)}` }, step.outcome),
-    isWork && step.duration !== undefined ? `took ${took(step.duration)}` : '',
-    isWork && step.start !== undefined ? `began at ${took(step.start)}` : '',
-    isCritical(step) && isWork ? 'on the critical path' : '',
-    (step.waited ?? 0) > 20 && isWork ? `${took(step.waited)} after its inputs` : '',
+    didWork && step.duration !== undefined ? `took ${took(step.duration)}` : '',
+    didWork && step.start !== undefined ? `began at ${took(step.start)}` : '',
+    isCritical(step) && didWork ? 'on the critical path' : '',
+    waitOf(step) > 0 && didWork ? `${took(waitOf(step))} after its inputs` : '',
     step.line === undefined ? '' : `line ${step.line}`,
   ].filter(Boolean);
   return element(

@@ -1,5 +1,17 @@
 // The graph: inputs to the left of what uses them, drawn on a canvas of the size of the window.
-import { element, firstLine, isCritical, matches, palette, place, state, steps, took } from './page-model.js';
+import {
+  classOf,
+  element,
+  firstLine,
+  isCritical,
+  isWork,
+  matches,
+  palette,
+  place,
+  state,
+  steps,
+  took,
+} from './page-model.js';
 
 const BOX = { width: 228, height: 38, across: 292, down: 50, margin: 24 };
 const SCALES = [0.08, 0.12, 0.2, 0.3, 0.45, 0.65, 1, 1.4];
@@ -214,7 +226,6 @@ function drawEdges(pen, tones, seen) {
 
 function drawBox(pen, tones, index, box) {
   const step = steps[index];
-  const tone = { cached: tones.hit, shared: tones.hit, ran: tones.ran, failed: tones.bad }[step.outcome] ?? tones.off;
   pen.globalAlpha = matches(index) ? 1 : 0.2;
   pen.beginPath();
   pen.roundRect(box.x, box.y, BOX.width, BOX.height, 6);
@@ -224,7 +235,7 @@ function drawBox(pen, tones, index, box) {
   pen.strokeStyle = isSelected ? tones.mark : isCritical(step) ? tones.mark : tones.line;
   pen.lineWidth = (isSelected ? 3 : isCritical(step) ? 1.75 : 1) / Math.min(1, scale * 1.4);
   pen.stroke();
-  pen.fillStyle = tone;
+  pen.fillStyle = tones[classOf(step.outcome)];
   pen.beginPath();
   pen.roundRect(box.x, box.y, scale < 0.4 ? BOX.width : 5, BOX.height, scale < 0.4 ? 6 : [6, 0, 0, 6]);
   pen.fill();
@@ -235,8 +246,9 @@ function drawBox(pen, tones, index, box) {
     pen.fillText(fitted(pen, firstLine(step.text), BOX.width - 26), box.x + 14, box.y + 13);
     pen.fillStyle = tones.dim;
     pen.font = '11.5px system-ui, sans-serif';
-    const isWork = step.outcome === 'ran' || step.outcome === 'failed';
-    const below = [place(step), step.outcome, isWork ? took(step.duration) : ''].filter(Boolean).join(' · ');
+    const below = [place(step), step.outcome, isWork(step.outcome) ? took(step.duration) : '']
+      .filter(Boolean)
+      .join(' · ');
     pen.fillText(fitted(pen, below, BOX.width - 26), box.x + 14, box.y + 28);
   }
   pen.globalAlpha = 1;

@@ -4,6 +4,7 @@ import {
   element,
   firstLine,
   isCritical,
+  isWork,
   matches,
   past,
   place,
@@ -14,6 +15,7 @@ import {
   steps,
   timeOf,
   took,
+  waitOf,
 } from './page-model.js';
 
 const HEIGHTS = { steps: 46, timeline: 28 };
@@ -68,14 +70,14 @@ function listCells(step) {
 }
 
 function timeCell(outcome, duration) {
-  const isWork = outcome === 'ran' || outcome === 'failed';
+  const didWork = isWork(outcome);
   const bar = element('i', { class: classOf(outcome) });
-  bar.style.width = `${isWork ? Math.max(1, ((duration ?? 0) / longest) * 100) : 0}%`;
+  bar.style.width = `${didWork ? Math.max(1, ((duration ?? 0) / longest) * 100) : 0}%`;
   return element(
     'span',
     { class: 'took' },
-    element('b', { class: isWork ? '' : 'quiet' }, isWork ? took(duration) : outcome),
-    isWork ? element('span', { class: 'meter' }, bar) : '',
+    element('b', { class: didWork ? '' : 'quiet' }, didWork ? took(duration) : outcome),
+    didWork ? element('span', { class: 'meter' }, bar) : '',
   );
 }
 
@@ -88,7 +90,7 @@ function timelineCells(step) {
     track.append(bar);
   };
   if (step.past?.start !== undefined) add('ghost', step.past.start, step.past.end);
-  if ((step.waited ?? 0) > 20) add('wait', step.start - step.waited, step.start);
+  if (waitOf(step) > 0) add('wait', step.start - waitOf(step), step.start);
   add(`bar ${classOf(step.outcome)}`, step.start, step.end);
   const time = element('span', { class: 'at' }, took(step.duration));
   const end = (step.end / span) * 100;

@@ -46,8 +46,14 @@ export const place = ({ stage, number }) => [stage, number].filter(Boolean).join
 export const isCritical = step => step.waited !== undefined;
 export const firstLine = text => text.split('\n', 1)[0];
 
+/** Whether a step did something itself. */
+export const isWork = outcome => outcome === 'ran' || outcome === 'failed';
+
 /** The time of a step that did something. */
-export const timeOf = step => (step.outcome === 'ran' || step.outcome === 'failed' ? step.duration : 0);
+export const timeOf = step => (isWork(step.outcome) ? step.duration : 0);
+
+/** Milliseconds that a step waited for its turn, if they are worth telling. */
+export const waitOf = ({ waited = 0 }) => (waited > 20 ? waited : 0);
 
 /** A sign that tells outcomes apart without colour. */
 export function sign(outcome) {
