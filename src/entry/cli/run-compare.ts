@@ -7,7 +7,7 @@ import { type BuildView, buildView } from '../../insight/explain/build-view.ts';
 import { compareBuilders } from '../../insight/explain/compare-builders.ts';
 import { dockerfileModel } from '../../insight/explain/dockerfile-model.ts';
 import { type BuildExplanation, type ExplainSources, explainBuild } from '../../insight/explain/explain-build.ts';
-import { type KnownOutcome, knownSteps } from '../../insight/explain/known-steps.ts';
+import { type KnownOutcome, knownOutcomes } from '../../insight/explain/known-outcomes.ts';
 import type { BuildStart, BuildSummary, StepRecord } from '../../insight/history/build-record.ts';
 import { buildRecorder, type RecordedBuild } from '../../insight/history/recorder.ts';
 import { type EmbeddedBuilder, openEmbeddedBuilder } from '../builder/embedded.ts';
@@ -221,7 +221,7 @@ function explainStates(after: KnownState, before: KnownState | undefined, opened
   const views = states.map(state => buildView(summaryOf(state), readerOf(state, parts, opened)));
   const [now, past] = views;
   if (now === undefined) throw new TypeError('nothing to explain');
-  const outcomeOf = past === undefined ? () => 'run' as const : knownSteps(past, now, parts);
+  const outcomeOf = past === undefined ? () => 'run' as const : knownOutcomes(past, now, parts);
   const steps = after.steps.map((step, index) => (outcomeOf(index) === 'hit' ? asHit(step) : step));
   const sources: ExplainSources = {
     steps: number => (number === after.summary.number ? steps : (stateOf(number)?.steps ?? [])),

@@ -10,7 +10,7 @@ import { type Alignment, alignModels } from './align.ts';
 import { isLink } from './build-view.ts';
 import type { DockerfileModel, ModelInstruction, ModelStage } from './dockerfile-model.ts';
 import type { BuildExplanation, StepExplanation } from './explain-build.ts';
-import type { KnownOutcome } from './known-steps.ts';
+import type { KnownOutcome } from './known-outcomes.ts';
 import { shortDigest } from './words.ts';
 
 /** `no step`: it only changes the image's config. `not needed`: its stage is no part of the result. */

@@ -12,7 +12,7 @@ interface Node {
 }
 
 /** What would become of each step of `now` if only `past` had been built. */
-export function knownSteps(past: BuildView, now: BuildView, parts: PartsReader): (step: number) => KnownOutcome {
+export function knownOutcomes(past: BuildView, now: BuildView, parts: PartsReader): (step: number) => KnownOutcome {
   const strict = classesOf([past, now], parts, false);
   const relaxed = classesOf([past, now], parts, true);
   const kept = (classes: Classes) =>
