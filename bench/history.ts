@@ -7,14 +7,16 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { BuildEvent } from '../src/engine/status/event.ts';
 import { runEmbeddedBuild } from '../src/entry/builder/embedded-build.ts';
 import { type Engine, openEngine } from '../src/entry/builder/engine.ts';
 import { recordBuild } from '../src/entry/builder/record-build.ts';
-import type { BuildRequest } from '../src/entry/builder/request.ts';
+import { type BuildRequest, PLAIN_REQUEST } from '../src/entry/builder/request.ts';
 import { enterPrivateMountNamespace } from '../src/host/system/namespace.ts';
+import { BASE_IMAGES } from '../test/support/base-image.ts';
+import { median } from './builders.ts';
 import { writeSmallFiles } from './fixture.ts';
 
 // The engine enters it before anything asynchronous runs.
@@ -24,15 +26,10 @@ const { values } = parseArgs({
   options: { builds: { type: 'string', default: '1000' }, rounds: { type: 'string', default: '15' } },
 });
 const rounds = Number(values.rounds);
-const BASE = resolve('test/vectors/base-image');
 const signal = new AbortController().signal;
 const work = mkdtempSync(join(tmpdir(), 'outcrop-bench-history-'));
 const context = join(work, 'context');
 const root = join(work, 'root');
-
-function median(list: readonly number[]): number {
-  return [...list].sort((a, b) => a - b)[list.length >> 1] ?? 0;
-}
 
 /** CPU time of this process, in milliseconds. */
 async function cpuOf(run: () => Promise<unknown>): Promise<number> {
@@ -48,25 +45,11 @@ function writeDockerfile(lines: readonly string[]): void {
 
 function requestOf(noCache: BuildRequest['noCache']): BuildRequest {
   return {
+    ...PLAIN_REQUEST,
     context: { kind: 'directory', dir: context },
     dockerfile: { kind: 'file', dir: context, filename: 'Dockerfile' },
-    namedContexts: new Map([['base', `oci-layout://${BASE}:latest`]]),
-    buildArgs: new Map(),
-    labels: new Map(),
-    attests: new Map(),
-    platforms: [],
-    tags: [],
-    outputs: [],
+    namedContexts: new Map([['base', `oci-layout://${BASE_IMAGES}:latest`]]),
     noCache,
-    pull: false,
-    addHosts: [],
-    ulimits: [],
-    secrets: [],
-    ssh: [],
-    allow: [],
-    cacheFrom: [],
-    cacheTo: [],
-    metadata: false,
   };
 }
 

@@ -18,7 +18,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Builder } from '../../src/entry/builder/builder.ts';
 import { openEmbeddedBuilder } from '../../src/entry/builder/embedded.ts';
-import type { BuildRequest, CacheRequest } from '../../src/entry/builder/request.ts';
+import { type BuildRequest, type CacheRequest, PLAIN_REQUEST } from '../../src/entry/builder/request.ts';
 import { openBuildHistory } from '../../src/entry/cli/open-history.ts';
 import type { StepExplanation } from '../../src/insight/explain/explain-build.ts';
 import { BASE_IMAGES } from '../support/base-image.ts';
@@ -158,6 +158,7 @@ function requestOf(
   { context, dockerfile, secret }: Readonly<Record<'context' | 'dockerfile' | 'secret', string>>,
 ): BuildRequest {
   return {
+    ...PLAIN_REQUEST,
     context: { kind: 'directory', dir: context },
     dockerfile: { kind: 'file', dir: dirname(dockerfile), filename: 'Dockerfile' },
     namedContexts: new Map([
@@ -167,19 +168,10 @@ function requestOf(
     ...(target === undefined ? {} : { target }),
     buildArgs: args,
     labels: new Map(flags.label === undefined ? [] : [['label', flags.label]]),
-    attests: new Map(),
     platforms: flags.platform === undefined ? (entry.platforms ?? []) : [flags.platform],
-    tags: [],
-    outputs: [],
     noCache: flags.noCache ?? [],
-    pull: false,
     addHosts: flags.addHosts ?? [],
     ulimits: flags.ulimits ?? [],
     secrets: [{ id: 'token', file: secret }],
-    ssh: [],
-    allow: [],
-    cacheFrom: [],
-    cacheTo: [],
-    metadata: false,
   };
 }

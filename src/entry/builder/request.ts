@@ -74,6 +74,28 @@ export interface BuildRequest {
   readonly sourceDateEpoch?: string;
 }
 
+/** A build of an empty context in which nothing was asked for; its Dockerfile is still to be named. */
+export const PLAIN_REQUEST: Omit<BuildRequest, 'dockerfile'> = {
+  context: { kind: 'empty' },
+  namedContexts: new Map(),
+  buildArgs: new Map(),
+  labels: new Map(),
+  attests: new Map(),
+  platforms: [],
+  tags: [],
+  outputs: [],
+  noCache: [],
+  pull: false,
+  addHosts: [],
+  ulimits: [],
+  secrets: [],
+  ssh: [],
+  allow: [],
+  cacheFrom: [],
+  cacheTo: [],
+  metadata: false,
+};
+
 /** What a build came to: what exporters answered, in the names that buildx writes into `--metadata-file`. */
 export interface BuildResult {
   readonly response: Readonly<Record<string, string>>;

@@ -8,7 +8,7 @@ import type { StepPlace, StepRecord } from '../../insight/history/build-record.t
 import { buildRecorder } from '../../insight/history/recorder.ts';
 import { runEmbeddedBuild } from '../builder/embedded-build.ts';
 import { type Engine, openEngine } from '../builder/engine.ts';
-import type { BuildRequest } from '../builder/request.ts';
+import { type BuildRequest, PLAIN_REQUEST } from '../builder/request.ts';
 import { legacyRequest } from './legacy-build.ts';
 
 /** What became of the last of the states. */
@@ -71,25 +71,13 @@ async function nameImage(engine: Engine, request: BuildRequest, name: string, si
   if (!/^(docker-image|oci-layout):/.test(request.namedContexts.get(name) ?? '')) return;
   const { namedContexts, platforms, pull } = request;
   const image: BuildRequest = {
-    context: { kind: 'empty' },
+    ...PLAIN_REQUEST,
     dockerfile: { kind: 'text', text: Buffer.from(`FROM ${name}\n`) },
     namedContexts,
     platforms,
     pull,
-    buildArgs: new Map(),
-    labels: new Map(),
     attests: new Map([['provenance', 'disabled=true']]),
-    tags: [],
     outputs: [{ type: 'image', attributes: { name } }],
-    noCache: [],
-    addHosts: [],
-    ulimits: [],
-    secrets: [],
-    ssh: [],
-    allow: [],
-    cacheFrom: [],
-    cacheTo: [],
-    metadata: false,
   };
   await runEmbeddedBuild(engine, image, () => undefined, signal);
 }
