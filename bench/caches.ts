@@ -4,23 +4,13 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { join } from 'node:path';
 import { startDockerRegistry } from '../test/support/docker-registry.ts';
-import {
-  type Builder,
-  type BuildOptions,
-  buildkitBuilder,
-  median,
-  NO_OUTPUT,
-  outcropBuilder,
-  type Run,
-} from './builders.ts';
-import { busyboxLayout } from './fixture.ts';
+import { type Builder, type BuildOptions, median, NO_OUTPUT, type Run } from './builders.ts';
+import { measureInTurn, openMeasured } from './measured.ts';
 
 interface Scenario {
   readonly name: string;
@@ -30,18 +20,10 @@ interface Scenario {
   options(builder: Builder, round: number): BuildOptions;
 }
 
-const { values } = parseArgs({
-  options: { buildkit: { type: 'string' }, only: { type: 'string' }, rounds: { type: 'string', default: '3' } },
-});
-const outcropCommand = [process.execPath, resolve('bin/outcrop.js')];
-const work = mkdtempSync(join(tmpdir(), 'outcrop-bench-'));
+using measured = openMeasured();
+const { work, outcropCommand, layout, builders, rounds } = measured;
 const context = join(work, 'context');
-const layout = busyboxLayout(work, outcropCommand);
-const builders = [
-  outcropBuilder(outcropCommand, join(work, 'root'), layout),
-  ...(values.buildkit ? [buildkitBuilder(values.buildkit, layout)] : []),
-];
-const registry = await startDockerRegistry();
+await using registry = await startDockerRegistry();
 // BuildKit takes `localhost` for a registry without TLS.
 const host = registry.host.replace('127.0.0.1', 'localhost');
 const steps: BuildOptions = { context, output: NO_OUTPUT };
@@ -101,41 +83,24 @@ const scenarios: readonly Scenario[] = [
   },
 ];
 
-try {
-  mkdirSync(context);
-  const runs = Array.from({ length: 40 }, (_, index) => `RUN echo ${index} > /step${index}`);
-  writeFileSync(join(context, 'Dockerfile'), ['FROM base', ...runs, ''].join('\n'));
-  for (const builder of builders) {
-    await builder.reset();
-    const { directory, registry: place } = madeBy(builder);
-    await builder.build({ ...steps, cacheTo: `${place},mode=max` });
-    await builder.build({ ...steps, cacheTo: `type=local,dest=${directory},mode=max` });
-  }
-  for (const scenario of scenarios) {
-    if (!values.only || values.only.split(',').includes(scenario.name)) await measure(scenario);
-  }
-  if (!values.only || values.only.split(',').includes('records')) await measureRecords(10_000);
-} finally {
-  await registry[Symbol.asyncDispose]();
-  rmSync(work, { recursive: true, force: true });
+mkdirSync(context);
+const runs = Array.from({ length: 40 }, (_, index) => `RUN echo ${index} > /step${index}`);
+writeFileSync(join(context, 'Dockerfile'), ['FROM base', ...runs, ''].join('\n'));
+for (const builder of builders) {
+  await builder.reset();
+  const { directory, registry: place } = madeBy(builder);
+  await builder.build({ ...steps, cacheTo: `${place},mode=max` });
+  await builder.build({ ...steps, cacheTo: `type=local,dest=${directory},mode=max` });
 }
-
-async function measure(scenario: Scenario): Promise<void> {
-  const all = new Map<Builder, Run[]>(builders.map(builder => [builder, []]));
-  for (let round = 0; round < Number(values.rounds); round++) {
-    for (const builder of builders) {
-      await scenario.before(builder);
-      rmSync(join(work, 'files'), { recursive: true, force: true });
-      all.get(builder)?.push(await builder.build(scenario.options(builder, round)));
-    }
-  }
-  const [ours = [], theirs] = [...all.values()];
-  const seconds = (runs: readonly Run[]) => `${median(runs.map(run => run.seconds)).toFixed(2)} s`;
-  const ratio = median(ours.map((run, index) => run.seconds / (theirs?.[index]?.seconds ?? Number.NaN))).toFixed(2);
-  const other = theirs ? `, buildkit ${seconds(theirs)}, ratio ${ratio} (aim 0.5)` : '';
-  const memory = `${Math.round(Math.max(...ours.map(run => run.memory)) / 1e6)} MB`;
-  console.log(`${scenario.name.padEnd(18)} ${scenario.what.padEnd(42)} ${seconds(ours)}${other}, ${memory}`);
+for (const scenario of scenarios) {
+  if (!measured.isChosen(scenario.name)) continue;
+  await measureInTurn(measured, { ...scenario, aim: '0.5' }, async (builder, round) => {
+    await scenario.before(builder);
+    rmSync(join(work, 'files'), { recursive: true, force: true });
+    return builder.build(scenario.options(builder, round));
+  });
 }
+if (measured.isChosen('records')) await measureRecords(10_000);
 
 /** A cache in a bucket, the only kind of place whose records may be that many: elsewhere a reader stops at 1 MiB. */
 async function measureRecords(count: number): Promise<void> {
@@ -150,10 +115,9 @@ async function measureRecords(count: number): Promise<void> {
   const attributes = `region=x,bucket=b,access_key_id=x,secret_access_key=x,use_path_style=true`;
   const from = `type=s3,${attributes},endpoint_url=http://127.0.0.1:${port}`;
   const [ours] = builders;
-  if (ours === undefined) return;
   const imports: number[] = [];
   const [without, withCache]: [Run[], Run[]] = [[], []];
-  for (let round = 0; round < Number(values.rounds); round++) {
+  for (let round = 0; round < rounds; round++) {
     await ours.reset();
     without.push(await ours.build(steps));
     await ours.reset();
