@@ -144,10 +144,10 @@ test(`${processes} builds of ${processes} processes on one root at once: each is
     ),
   );
   t.diagnostic(`steps that ran: ${runs.map(({ length }) => length).join(' ')}`);
-  for (const [index, steps] of cases.entries()) {
+  // The other half are the same builds.
+  for (const [index, steps] of cases.slice(0, processes / 2).entries()) {
     assert.deepEqual(await builds(root, steps), []);
     // Each export stands alone.
-    if (index >= processes / 2) continue;
     const from = `--cache-from=type=local,src=${join(work, `to-${index}`)}`;
     assert.ok(existsSync(join(work, `to-${index}`, 'index.json')));
     assert.deepEqual(await builds(mkdtempSync(join(work, 'root-')), steps, [from]), []);
