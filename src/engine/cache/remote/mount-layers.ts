@@ -2,8 +2,10 @@
  * Cache mounts that travel with a cache (moby/buildkit#1512): further layers of its manifest, which no record names, so
  * that BuildKit passes them over. What they are is in an annotation.
  */
-import { chmodSync, lchownSync, statSync } from 'node:fs';
+import { chmodSync, createReadStream, createWriteStream, lchownSync, rmSync, statSync } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
 import { inUserNamespace } from '../../../host/system/overlay.ts';
+import type { WrittenBlob } from '../../../store/content/blob-writer.ts';
 import { workerPool } from '../../../store/content/pool.ts';
 import { toBytePath } from '../../../wire/fsutil/byte-path.ts';
 import type { Descriptor } from '../../../wire/oci/descriptor.ts';
@@ -22,6 +24,7 @@ import type { CacheLayer, MountExportDeps, MountName, ProgressDeps } from './por
 import { inVertex } from './progress.ts';
 
 const annotation = 'io.outcrop.cache-mount';
+const READ_SIZE = 256 * 1024;
 
 /** A cache mount in a manifest. */
 export interface MountLayer extends MountName {
@@ -77,7 +80,7 @@ export function mountKey({ id, isSeeded }: MountName): string {
   return `${isSeeded} ${id}`;
 }
 
-/** Blobs of cache mounts, which go when this is disposed: nothing else needs them here. */
+/** Blobs of cache mounts, files of this export alone, which go when this is disposed: nothing else needs them here. */
 interface PackedMounts extends Disposable {
   readonly layers: readonly CacheLayer[];
 }
@@ -99,20 +102,20 @@ export async function packMounts(
     using held = await holdCacheMount(root, cache, signal);
     if (held === undefined) return;
     const output = content.ingestPath();
+    stack.defer(() => rmSync(output, { force: true }));
     const input = { directory: toBytePath(held.path), output, compression: { type: 'zstd' } } as const;
     const blob = await workerPool().run('packTree', input, signal);
-    if (!content.has(blob.digest)) stack.defer(() => content.delete(blob.digest));
-    content.adopt(output, blob);
-    layers.push(layerOf(name, held, blob));
+    layers.push(layerOf(name, held, blob, output));
   };
   const layerOf = (
     { id, isSeeded }: MountName,
-    { path, description }: { readonly path: string; readonly description: string },
-    { digest, size, diffID }: { readonly digest: Digest; readonly size: number; readonly diffID: Digest },
+    mount: { readonly path: string; readonly description: string },
+    { digest, size, diffID }: WrittenBlob,
+    file: string,
   ): CacheLayer => {
-    const { mode, uid, gid } = statSync(path);
+    const { mode, uid, gid } = statSync(mount.path);
     // The text of the step stays here: BuildKit's caches do not tell it either.
-    const [what = ''] = description.split(' from ');
+    const [what = ''] = mount.description.split(' from ');
     const about = { id, ...(isSeeded ? { seeded: true } : {}), description: what, mode: mode & 0o7777, uid, gid };
     const annotations = {
       'buildkit/createdat': formatTimestamp(now()),
@@ -123,7 +126,10 @@ export async function packMounts(
       digest,
       diffId: diffID,
       descriptor: { mediaType: layerMediaType('oci', 'zstd', false), digest, size, annotations },
-      open: offset => content.read(digest, { start: offset }),
+      // Opened when it is read.
+      async *open(offset, inner) {
+        yield* createReadStream(file, { start: offset, highWaterMark: READ_SIZE, signal: inner });
+      },
     };
   };
   const seen = new Map(names().map(name => [mountKey(name), name]));
@@ -167,16 +173,14 @@ async function fillFrom(
   signal: AbortSignal,
 ): Promise<void> {
   const { descriptor, diffId, source, description, mode, uid, gid } = mount;
-  const { digest, size } = descriptor;
   const unpack = async (directory: string): Promise<void> => {
-    const isOurs = !content.has(digest, size);
+    const blob = content.ingestPath();
     try {
-      await content.write(checkedBytes(descriptor, mount.open(0, signal)), { digest, size }, signal);
-      const blob = content.path(digest);
+      await pipeline(checkedBytes(descriptor, mount.open(0, signal)), createWriteStream(blob), { signal });
       const input = { blob, target: toBytePath(directory), lower: [], diffID: diffId, unprivileged: inUserNamespace() };
       await workerPool().run('applyLayer', input, signal);
     } finally {
-      if (isOurs) content.delete(digest);
+      rmSync(blob, { force: true });
     }
     lchownSync(directory, uid, gid);
     chmodSync(directory, mode);

@@ -56,7 +56,7 @@ export interface MountExportDeps {
   readonly root: string;
   /** Those of the build's steps, cached or not. */
   readonly names: () => readonly MountName[];
-  readonly content: Pick<ContentStore, 'ingestPath' | 'adopt' | 'has' | 'read' | 'write' | 'path' | 'delete'>;
+  readonly content: Pick<ContentStore, 'ingestPath'>;
 }
 
 /** A base image that steps of a cache stand on. */
