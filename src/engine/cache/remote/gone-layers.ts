@@ -1,5 +1,5 @@
 /** Exports of records whose layers turn out to be gone from the cache that they came from. */
-import { BlobMissingError } from '../../../store/content/store-error.ts';
+import { BlobMissingError, errorCode } from '../../../store/content/store-error.ts';
 import { Code } from '../../../wire/grpc/code.ts';
 import { hasCode } from '../../../wire/grpc/status.ts';
 import { isNotFound } from '../../../wire/registry/registry-error.ts';
@@ -86,7 +86,7 @@ function watchedRecords(
 function isGone(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) {
     if (isNotFound(at) || at instanceof CacheNotFoundError || at instanceof BlobMissingError) return true;
-    if (hasCode(at, Code.notFound) || ('code' in at && at.code === 'ENOENT')) return true;
+    if (hasCode(at, Code.notFound) || errorCode(at) === 'ENOENT') return true;
   }
   return false;
 }
