@@ -17,14 +17,12 @@ import {
   lintShellForm,
   lintUsedOnce,
 } from '../dockerfile/lint/plan-rules.ts';
+import { SCAN_ARGS } from '../dockerfile/sbom-args.ts';
 import { parseExposedPort } from './expose.ts';
 import { addHistory, formatDuration } from './history.ts';
 import type { InstructionScope } from './instruction-scope.ts';
 import { type StageState, setStageEnv } from './stage.ts';
 import { checkStopSignal } from './stop-signal.ts';
-
-/** Arguments that never become variables. */
-const HIDDEN_ARGS: ReadonlySet<string> = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_STAGE']);
 
 /** ENV: for steps and for the image. */
 export function planEnv(scope: InstructionScope, env: EnvInstruction): void {
@@ -50,7 +48,7 @@ export function planArg(scope: InstructionScope, { args, lines }: ArgInstruction
     lintSecretName(linter, 'ARG', key, lines);
     const value =
       context.buildArgs.get(key) ?? (written === undefined ? context.globalArgs.get(key) : scope.word(written));
-    if (value !== undefined && !HIDDEN_ARGS.has(key)) setStageEnv(stage, key, value);
+    if (value !== undefined && !SCAN_ARGS.has(key)) setStageEnv(stage, key, value);
     const isInherited = written === undefined && !context.buildArgs.has(key) && value !== undefined;
     if (!isInherited) stage.outline.args.set(key, { value, doc, lines, needs: new Set() });
     stage.outline.usedArgs.add(key);

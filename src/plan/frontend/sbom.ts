@@ -4,6 +4,7 @@ import { formatReference, parseReference, withDefaultTag } from '../../wire/oci/
 import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { parseCsvRecord } from '../dockerfile/csv.ts';
 import { parseGoBool } from '../dockerfile/go-text.ts';
+import { SCAN_CONTEXT, SCAN_STAGE } from '../dockerfile/sbom-args.ts';
 import { compareBytewise } from '../llb/order.ts';
 import { image, marshal, run, type State, scratch } from '../llb/state.ts';
 import type { GraphOptions } from '../llb/vertex.ts';
@@ -140,11 +141,11 @@ export function scanTargets(context: PlanContext, target: StageState): ScanTarge
     ...(platform === undefined ? {} : { platform }),
   });
   const extras = new Map<string, State>();
-  if (asks(context, target, 'BUILDKIT_SBOM_SCAN_CONTEXT') && context.contextEdge !== undefined)
+  if (asks(context, target, SCAN_CONTEXT) && context.contextEdge !== undefined)
     extras.set('context', { ...scratch, edge: context.contextEdge });
   let { ignoreCache } = target;
   for (const stage of reachableFrom(target)) {
-    if (stage === target || stage.isImageOnly || !asks(context, stage, 'BUILDKIT_SBOM_SCAN_STAGE')) continue;
+    if (stage === target || stage.isImageOnly || !asks(context, stage, SCAN_STAGE)) continue;
     extras.set(stage.name, stateOf(stage));
     ignoreCache ||= stage.ignoreCache;
   }

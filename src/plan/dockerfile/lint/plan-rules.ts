@@ -11,6 +11,7 @@ import type {
   LabelInstruction,
   Stage,
 } from '../instruction.ts';
+import { SCAN_ARGS } from '../sbom-args.ts';
 import { isSecretName } from '../secret-name.ts';
 import type { LineRange } from '../source.ts';
 import { suggest } from '../suggest.ts';
@@ -74,9 +75,6 @@ export function lintBasePlatform(
   linter.report('InvalidBaseImagePlatform', message, stage.lines);
 }
 
-/** Build arguments that never enter the environment, and so are never undefined. */
-const OUTSIDE_ENVIRONMENT: ReadonlySet<string> = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_STAGE']);
-
 /**
  * Names that one word of an instruction looks up and nothing sets. `declared` are the names of the stage's ARGs, `names`
  * those that are set, in the order of their last assignment.
@@ -88,7 +86,7 @@ export function lintVariables(
   scope: { readonly declared: ReadonlySet<string>; readonly names: Iterable<string> },
 ): void {
   for (const name of unset) {
-    if (scope.declared.has(name) || OUTSIDE_ENVIRONMENT.has(name)) continue;
+    if (scope.declared.has(name) || SCAN_ARGS.has(name)) continue;
     const nearest = suggest(name, [...scope.names], { caseSensitive: true });
     const hint = nearest ? ` (did you mean $${nearest}?)` : '';
     linter.report('UndefinedVar', `Usage of undefined variable '$${name}'${hint}`, lines);
