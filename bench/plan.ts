@@ -9,6 +9,8 @@ import { parseFile } from '../src/plan/dockerfile/parse-file.ts';
 import { planDockerfile } from '../src/plan/frontend/plan-dockerfile.ts';
 import { recordedHost } from '../src/plan/frontend/testing-host.ts';
 import { digestOf } from '../src/wire/oci/digest.ts';
+import { startCpuTimer } from '../test/support/cpu-timer.ts';
+import { median } from './builders.ts';
 
 const SIZES = [1250, 2500, 5000, 10_000];
 const ROUNDS = 7;
@@ -72,14 +74,9 @@ async function measure(instructions: number): Promise<Measured> {
 
 /** Milliseconds that the thread was on a processor, and what came of them. */
 async function timed<Value>(run: () => Promise<Value>): Promise<[number, Value]> {
-  const start = process.threadCpuUsage();
+  const taken = startCpuTimer();
   const value = await run();
-  const { user, system } = process.threadCpuUsage(start);
-  return [(user + system) / 1000, value];
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
+  return [taken(), value];
 }
 
 const [size] = process.argv.slice(2);

@@ -1,3 +1,4 @@
+import { startCpuTimer } from '../support/cpu-timer.ts';
 import { checkGrowth, generateGrowth } from './growth.ts';
 import { randomOf } from './random.ts';
 import { SUBJECTS } from './subjects.ts';
@@ -37,8 +38,7 @@ async function inTime(run: () => void | Promise<void>): Promise<void> {
 }
 
 async function timeOf(run: () => void | Promise<void>): Promise<number> {
-  const start = process.threadCpuUsage();
+  const taken = startCpuTimer();
   await run();
-  const { user, system } = process.threadCpuUsage(start);
-  return (user + system) / 1000;
+  return taken();
 }

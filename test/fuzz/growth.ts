@@ -13,6 +13,7 @@ import { lintFile } from '../../src/plan/dockerfile/lint/lint-file.ts';
 import { parseFile } from '../../src/plan/dockerfile/parse-file.ts';
 import { PatternSyntaxError } from '../../src/wire/fsutil/path-match.ts';
 import { compilePatterns } from '../../src/wire/fsutil/patterns.ts';
+import { startCpuTimer } from '../support/cpu-timer.ts';
 import { generateDockerfile, generateIgnoreFile, generateWord } from './generate.ts';
 import { TOKENS } from './mutate.ts';
 import type { Random } from './random.ts';
@@ -101,10 +102,9 @@ function measure(piece: string, length: number, run: (text: string) => unknown, 
   const text = piece.repeat(Math.max(1, Math.floor(length / piece.length)));
   let best = Number.POSITIVE_INFINITY;
   for (let i = 0; i < tries; i++) {
-    const start = process.threadCpuUsage();
+    const taken = startCpuTimer();
     run(text);
-    const { user, system } = process.threadCpuUsage(start);
-    best = Math.min(best, (user + system) / 1000);
+    best = Math.min(best, taken());
   }
   return best;
 }

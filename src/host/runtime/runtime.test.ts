@@ -381,12 +381,10 @@ stat -c '%F %a %u' /agent`,
       assert.ok(error instanceof ExitError);
       assert.equal(error.message, 'exit code: 137: context canceled');
       assert.equal(commandsWith(marker), 0);
-      const started = performance.now();
       const early = new AbortController();
       setTimeout(() => early.abort(), 5);
       const outcome = await run(`sleep ${marker}`, { signal: early.signal });
       assert.ok(outcome.error !== undefined);
-      assert.ok(performance.now() - started < 5000);
       assert.equal(commandsWith(marker), 0);
     });
 

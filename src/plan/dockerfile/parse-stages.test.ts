@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { startCpuTimer } from '../../../test/support/cpu-timer.ts';
 import { detectCheck, detectSyntax } from './directive.ts';
 import { DockerfileError } from './error.ts';
 import { expandWord } from './expand.ts';
@@ -321,13 +322,13 @@ test('five thousand instructions take time in proportion', () => {
   const line =
     'RUN --mount=type=cache,target=/x echo "$a" \\\n  # note\n  && cat <<EOF\nbody\nEOF\nENV A=1 B="two words" C=$D\n';
   const source = `FROM scratch\n${line.repeat(2_500)}`;
-  const started = performance.now();
+  const taken = startCpuTimer();
   assert.equal(parseStages(parseFile(source)).stages[0]?.instructions.length, 5_000);
-  assert.ok(performance.now() - started < 5_000);
+  assert.ok(taken() < 5_000);
 });
 
 test('nesting and long runs do not exhaust the machine', () => {
-  const started = performance.now();
+  const taken = startCpuTimer();
   for (const text of [
     'ONBUILD '.repeat(8_000),
     `ENV a=${'${a:-'.repeat(10_000)}`,
@@ -339,7 +340,7 @@ test('nesting and long runs do not exhaust the machine', () => {
   ]) {
     parsedNodes(text);
   }
-  assert.ok(performance.now() - started < 5_000);
+  assert.ok(taken() < 5_000);
 });
 
 test('a trigger is parsed as a file of its own, at the lines of the FROM that runs it', () => {
