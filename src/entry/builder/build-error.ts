@@ -7,18 +7,54 @@ import type { Platform } from '../../wire/oci/descriptor.ts';
 import { formatPlatform } from '../../wire/oci/platform.ts';
 import type { Range } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { BuildError, type ErrorSource } from './builder.ts';
+import { BuildRequestError, type FrontendRequest } from './frontend-options.ts';
 import { missingFileHints } from './missing-file.ts';
 
 /** Where errors of a build point to: the Dockerfile, once it was read, and the graphs that were solved. */
-export interface ErrorPlaces {
+interface ErrorPlaces {
   readonly dockerfile: SourceInfo | undefined;
   readonly graphs: readonly LoadedGraph[];
   /** Directories of the client by the name of their source. */
   readonly localDirs: ReadonlyMap<string, string>;
 }
 
+/** Notes, while a build goes on, where its errors may point to. */
+interface ErrorWatch {
+  readonly graphs: readonly LoadedGraph[];
+  /** What a session tells of its graphs and files. */
+  observe(frontend: FrontendRequest): {
+    onLoad(graph: LoadedGraph): void;
+    onFile(path: string, data: Uint8Array): void;
+  };
+  /** An error with the places that it is about; an abort and a request that cannot be obeyed stay what they are. */
+  errorOf(error: unknown, signal: AbortSignal): unknown;
+}
+
+/** Opens the watch of one build. */
+export function watchErrors(): ErrorWatch {
+  const graphs: LoadedGraph[] = [];
+  let dockerfile: SourceInfo | undefined;
+  let localDirs: ReadonlyMap<string, string> = new Map();
+  return {
+    graphs,
+    observe(frontend) {
+      ({ localDirs } = frontend);
+      return {
+        onLoad: graph => void graphs.push(graph),
+        onFile(filename, data) {
+          if (filename === frontend.options.get('filename')) dockerfile = { filename, data, language: 'Dockerfile' };
+        },
+      };
+    },
+    errorOf(error, signal) {
+      if (signal.aborted || error instanceof BuildRequestError) return error;
+      return buildError(error, { dockerfile, graphs, localDirs });
+    },
+  };
+}
+
 /** An error of a build with the places in the Dockerfile that it is about; an abort stays what it is. */
-export function buildError(error: unknown, places: ErrorPlaces): unknown {
+function buildError(error: unknown, places: ErrorPlaces): unknown {
   if (error instanceof BuildError || (error instanceof Error && error.name === 'AbortError')) return error;
   // What went wrong first counts, not what then could not be put away.
   if (error instanceof SuppressedError) return buildError(error.suppressed, places);

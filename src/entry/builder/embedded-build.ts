@@ -16,7 +16,7 @@ import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../pl
 import { CORE_SCAN } from '../../plan/frontend/sbom.ts';
 import type { LoadedGraph } from '../../plan/llb/load.ts';
 import { watchBases } from './base-watch.ts';
-import { buildError, type ErrorPlaces } from './build-error.ts';
+import { watchErrors } from './build-error.ts';
 import { type ProvenanceRecorder, recordProvenance } from './build-provenance.ts';
 import type { BuildScope } from './build-scope.ts';
 import { cacheBase, cacheDeps } from './cache-deps.ts';
@@ -24,13 +24,11 @@ import { shown } from './embedded-host.ts';
 import { openEmbeddedSession } from './embedded-session.ts';
 import type { Engine } from './engine.ts';
 import { fillingEngine } from './filling-engine.ts';
-import { BuildRequestError, frontendRequest } from './frontend-options.ts';
+import { frontendRequest } from './frontend-options.ts';
 import { checkNoCacheStages } from './no-cache-stages.ts';
 import type { BuildRequest, BuildResult } from './request.ts';
 import { tellImports } from './tell-imports.ts';
 import { newerFrontendEvent, warningEvent } from './warning-event.ts';
-
-type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /** Runs one build on an engine to its end. See `Builder.build` for what it throws. */
 export function runEmbeddedBuild(
@@ -51,11 +49,7 @@ async function attemptBuild(
   signal: AbortSignal,
 ): Promise<BuildResult> {
   signal.throwIfAborted();
-  const places: Mutable<ErrorPlaces> & { graphs: LoadedGraph[] } = {
-    dockerfile: undefined,
-    graphs: [],
-    localDirs: new Map(),
-  };
+  const errors = watchErrors();
   const positions = new Map<string, number>();
   let provenance: ProvenanceRecorder | undefined;
   let imports: readonly RemoteImport[] = [];
@@ -70,8 +64,7 @@ async function attemptBuild(
   try {
     await using stack = new AsyncDisposableStack();
     const frontend = stack.use(await frontendRequest(request));
-    places.localDirs = frontend.localDirs;
-    const recorder = recordProvenance(engine, request, frontend.options, places.graphs);
+    const recorder = recordProvenance(engine, request, frontend.options, errors.graphs);
     provenance = recorder;
     const exporters = request.outputs.map(({ type, attributes, dest }) =>
       createExporter(
@@ -86,14 +79,10 @@ async function attemptBuild(
         frontend,
         {
           emit: placed,
-          onLoad: graph => void places.graphs.push(graph),
+          ...errors.observe(frontend),
           onImage(image) {
             recorder.resolved(image);
             bases.push(...cacheBase(image, engine.now()));
-          },
-          onFile(path, data) {
-            if (path === frontend.options.get('filename'))
-              places.dockerfile = { filename: path, data, language: 'Dockerfile' };
           },
         },
       ),
@@ -106,7 +95,7 @@ async function attemptBuild(
           inlineArgument: request.buildArgs.get('BUILDKIT_INLINE_CACHE'),
         },
         {
-          ...cacheDeps(engine, placed, { graphs: places.graphs, bases }),
+          ...cacheDeps(engine, placed, { graphs: errors.graphs, bases }),
           lost,
           env: process.env,
         },
@@ -140,8 +129,7 @@ async function attemptBuild(
     if (request.metadata) Object.assign(response, recorder.metadata(plan, graphs));
     return { response };
   } catch (error) {
-    if (signal.aborted || error instanceof BuildRequestError) throw error;
-    throw buildError(error, places);
+    throw errors.errorOf(error, signal);
   }
 }
 

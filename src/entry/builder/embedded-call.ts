@@ -1,10 +1,9 @@
-import type { EventSink, SourceInfo } from '../../engine/status/event.ts';
+import type { EventSink } from '../../engine/status/event.ts';
 import { answerRequest } from '../../plan/frontend/request/answer-request.ts';
-import type { LoadedGraph } from '../../plan/llb/load.ts';
-import { buildError } from './build-error.ts';
+import { watchErrors } from './build-error.ts';
 import { openEmbeddedSession } from './embedded-session.ts';
 import type { Engine } from './engine.ts';
-import { BuildRequestError, frontendRequest } from './frontend-options.ts';
+import { frontendRequest } from './frontend-options.ts';
 import type { BuildRequest } from './request.ts';
 import { newerFrontendEvent, warningEvent } from './warning-event.ts';
 
@@ -19,19 +18,15 @@ export async function runEmbeddedCall(
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, string>> {
   signal.throwIfAborted();
-  const graphs: LoadedGraph[] = [];
-  let file: SourceInfo | undefined;
+  const errors = watchErrors();
   try {
     await using stack = new AsyncDisposableStack();
     const frontend = stack.use(await frontendRequest(request));
     const { host } = stack.use(
       openEmbeddedSession(engine, request, frontend, {
         emit,
-        onLoad: graph => void graphs.push(graph),
+        ...errors.observe(frontend),
         onImage: () => undefined,
-        onFile(path, data) {
-          if (path === frontend.options.get('filename')) file = { filename: path, data, language: 'Dockerfile' };
-        },
       }),
     );
     const options = new Map([...frontend.options, ['requestid', requestID]]);
@@ -43,7 +38,6 @@ export async function runEmbeddedCall(
     }
     return metadata;
   } catch (error) {
-    if (signal.aborted || error instanceof BuildRequestError) throw error;
-    throw buildError(error, { dockerfile: file, graphs, localDirs: new Map() });
+    throw errors.errorOf(error, signal);
   }
 }

@@ -2,14 +2,14 @@ import { openBuildCaches } from '../../engine/cache/remote/build-caches.ts';
 import type { RemoteImport } from '../../engine/cache/remote/import.ts';
 import { VertexError } from '../../engine/solver/errors.ts';
 import type { Vertex } from '../../engine/solver/op.ts';
-import type { EventSink, SourceInfo } from '../../engine/status/event.ts';
+import type { EventSink } from '../../engine/status/event.ts';
 import { planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
-import type { LoadedGraph, LoadedVertex } from '../../plan/llb/load.ts';
-import { buildError } from './build-error.ts';
+import type { LoadedVertex } from '../../plan/llb/load.ts';
+import { watchErrors } from './build-error.ts';
 import { cacheDeps } from './cache-deps.ts';
 import { openEmbeddedSession } from './embedded-session.ts';
 import type { Engine } from './engine.ts';
-import { BuildRequestError, frontendRequest } from './frontend-options.ts';
+import { frontendRequest } from './frontend-options.ts';
 import { checkNoCacheStages } from './no-cache-stages.ts';
 import type { BuildRequest } from './request.ts';
 import { solverVertices, WouldRunError } from './solver-graph.ts';
@@ -30,8 +30,7 @@ export async function runEmbeddedPlan(
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, PlannedOutcome>> {
   signal.throwIfAborted();
-  const graphs: LoadedGraph[] = [];
-  let file: SourceInfo | undefined;
+  const errors = watchErrors();
   let imports: readonly RemoteImport[] = [];
   const told = tellImports(emit, () => imports);
   const outcomes = new Map<string, PlannedOutcome>();
@@ -42,11 +41,8 @@ export async function runEmbeddedPlan(
       openEmbeddedSession(engine, request, frontend, {
         emit: told,
         contexts: { namesFiles: true },
-        onLoad: graph => void graphs.push(graph),
+        ...errors.observe(frontend),
         onImage: () => undefined,
-        onFile(path, data) {
-          if (path === frontend.options.get('filename')) file = { filename: path, data, language: 'Dockerfile' };
-        },
       }),
     );
     const { host, job, context, load } = session;
@@ -89,7 +85,6 @@ export async function runEmbeddedPlan(
     }
     return outcomes;
   } catch (error) {
-    if (signal.aborted || error instanceof BuildRequestError) throw error;
-    throw buildError(error, { dockerfile: file, graphs, localDirs: new Map() });
+    throw errors.errorOf(error, signal);
   }
 }

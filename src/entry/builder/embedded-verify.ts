@@ -10,17 +10,17 @@ import { type Ref, scratch } from '../../engine/ops/ref.ts';
 import { contentsOf } from '../../engine/ops/ref-contents.ts';
 import type { CacheImport, KeyStore } from '../../engine/solver/cache.ts';
 import { createSolver } from '../../engine/solver/solver.ts';
-import type { EventSink, SourceInfo } from '../../engine/status/event.ts';
+import type { EventSink } from '../../engine/status/event.ts';
 import { planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
-import type { LoadedGraph, LoadedVertex } from '../../plan/llb/load.ts';
+import type { LoadedVertex } from '../../plan/llb/load.ts';
 import { rootLayout } from '../../store/root-layout.ts';
 import { compareTrees, type TreeDifference } from '../../store/snapshot/compare-trees.ts';
 import { MountType } from '../../wire/proto/gen/pb/ops_pb.ts';
-import { buildError } from './build-error.ts';
+import { watchErrors } from './build-error.ts';
 import { cacheDeps } from './cache-deps.ts';
 import { openEmbeddedSession } from './embedded-session.ts';
 import type { Engine } from './engine.ts';
-import { BuildRequestError, type FrontendRequest, frontendRequest } from './frontend-options.ts';
+import { type FrontendRequest, frontendRequest } from './frontend-options.ts';
 import { checkNoCacheStages } from './no-cache-stages.ts';
 import type { BuildRequest } from './request.ts';
 import { resolveBuildOp, solverVertices } from './solver-graph.ts';
@@ -135,8 +135,7 @@ async function runPass(
   { engine, request, frontend, store, caches, emit }: PassOptions,
   signal: AbortSignal,
 ): Promise<Pass> {
-  const graphs: LoadedGraph[] = [];
-  let file: SourceInfo | undefined;
+  const errors = watchErrors();
   const emptiness = new Map<string, boolean>();
   const observed: EventSink = event => {
     if (event.kind === 'cache-mount') emptiness.set(`${event.vertex} ${event.target}`, event.isEmpty);
@@ -154,11 +153,8 @@ async function runPass(
     const session = stack.use(
       openEmbeddedSession({ ...engine, solver, cacheMounts: store }, request, frontend, {
         emit: observed,
-        onLoad: graph => void graphs.push(graph),
+        ...errors.observe(frontend),
         onImage: () => undefined,
-        onFile(path, data) {
-          if (path === frontend.options.get('filename')) file = { filename: path, data, language: 'Dockerfile' };
-        },
       }),
     );
     const { host, job, context, load } = session;
@@ -199,8 +195,7 @@ async function runPass(
       [Symbol.asyncDispose]: () => owned.disposeAsync(),
     };
   } catch (error) {
-    if (signal.aborted || error instanceof BuildRequestError) throw error;
-    throw buildError(error, { dockerfile: file, graphs, localDirs: frontend.localDirs });
+    throw errors.errorOf(error, signal);
   }
 }
 

@@ -8,15 +8,14 @@ import type { Ref, SnapshotRef } from '../../engine/ops/ref.ts';
 import type { LocalCache } from '../../engine/solver/cache.ts';
 import type { CacheMap, Op, Vertex, VertexReporter } from '../../engine/solver/op.ts';
 import { createSolver } from '../../engine/solver/solver.ts';
-import type { EventSink, SourceInfo } from '../../engine/status/event.ts';
+import type { EventSink } from '../../engine/status/event.ts';
 import { planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
-import type { LoadedGraph } from '../../plan/llb/load.ts';
 import { type Digest, digestOf } from '../../wire/oci/digest.ts';
 import { formatReference, parseReference, withDefaultTag, withDigest } from '../../wire/oci/reference.ts';
-import { buildError } from './build-error.ts';
+import { watchErrors } from './build-error.ts';
 import { type EmbeddedSession, openEmbeddedSession } from './embedded-session.ts';
 import type { Engine } from './engine.ts';
-import { BuildRequestError, type FrontendRequest, frontendRequest } from './frontend-options.ts';
+import { type FrontendRequest, frontendRequest } from './frontend-options.ts';
 import { checkNoCacheStages } from './no-cache-stages.ts';
 import type { BuildRequest } from './request.ts';
 import { resolveBuildOp, solverEdge } from './solver-graph.ts';
@@ -55,8 +54,7 @@ export async function runSupposedBuild<T>(
   { emit, hidden, use }: SupposeOptions<T>,
   signal: AbortSignal,
 ): Promise<T> {
-  const graphs: LoadedGraph[] = [];
-  let file: SourceInfo | undefined;
+  const errors = watchErrors();
   try {
     await using stack = new AsyncDisposableStack();
     const frontend = stack.use(await frontendRequest(request));
@@ -64,11 +62,8 @@ export async function runSupposedBuild<T>(
       openEmbeddedSession({ ...engine, solver: supposingSolver(engine) }, request, frontend, {
         emit,
         contexts: { namesFiles: true, hidden },
-        onLoad: graph => void graphs.push(graph),
+        ...errors.observe(frontend),
         onImage: () => undefined,
-        onFile(path, data) {
-          if (path === frontend.options.get('filename')) file = { filename: path, data, language: 'Dockerfile' };
-        },
       }),
     );
     const { host, job, context, load } = session;
@@ -81,8 +76,7 @@ export async function runSupposedBuild<T>(
     }
     return await use({ dockerfile: data, base: name => baseImage(name, frontend, session, signal) });
   } catch (error) {
-    if (signal.aborted || error instanceof BuildRequestError) throw error;
-    throw buildError(error, { dockerfile: file, graphs, localDirs: new Map() });
+    throw errors.errorOf(error, signal);
   }
 }
 
