@@ -98,11 +98,11 @@ function unexpectedText(): string {
   if (opened === undefined || build === undefined) return '';
   const context = opened.catalogue(opened.explain(build), Date.now());
   const lines = new Map<string, StepRecord[]>();
-  for (const { record, ...step } of context.explanation.steps) {
-    for (const { id, text } of surprisesAt({ record, ...step }, context)) {
+  for (const step of context.explanation.steps) {
+    for (const { id, text } of surprisesAt(step, context)) {
       if (!UNEXPECTED.has(id)) continue;
       const line = `${id}: ${shortDigest(text)}`;
-      lines.set(line, [...(lines.get(line) ?? []), record]);
+      lines.set(line, [...(lines.get(line) ?? []), step.record]);
     }
   }
   if (lines.size === 0) return '';

@@ -60,10 +60,12 @@ export function pruneDaemonCache(
   policy: PrunePolicy,
   signal: AbortSignal,
 ): Promise<PruneReport> {
-  return gate.prune(isAlone => {
-    const beside = isAlone ? {} : { inUse: () => usedLayers(engine) };
-    return pruneCache(cacheStores(engine), policy, signal, beside);
-  }, signal);
+  return gate.prune(isAlone => pruneEngine(engine, policy, isAlone, signal), signal);
+}
+
+function pruneEngine(engine: Engine, policy: PrunePolicy, isAlone: boolean, signal: AbortSignal): Promise<PruneReport> {
+  const beside = isAlone ? {} : { inUse: () => usedLayers(engine) };
+  return pruneCache(cacheStores(engine), policy, signal, beside);
 }
 
 /** How long other processes that use the store are waited for, in milliseconds, by what can as well be done later. */
@@ -93,8 +95,7 @@ export async function collectGarbage(
     const { reclaimed } = await gate.prune(
       isAlone => {
         clearTimeout(timer);
-        const beside = isAlone ? {} : { inUse: () => usedLayers(engine) };
-        return pruneCache(cacheStores(engine), policy, signal, beside);
+        return pruneEngine(engine, policy, isAlone, signal);
       },
       AbortSignal.any([signal, late.signal]),
     );
