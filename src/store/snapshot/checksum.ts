@@ -1,8 +1,8 @@
-import { setImmediate } from 'node:timers/promises';
 import { type BytePath, fromBytePath, toBytePath } from '../../wire/fsutil/byte-path.ts';
 import { cleanPath } from '../../wire/fsutil/go-path.ts';
 import { PatternSyntaxError } from '../../wire/fsutil/path-match.ts';
 import { type Digest, digestOf } from '../../wire/oci/digest.ts';
+import { breather } from './breather.ts';
 import { ContentChecksumError } from './checksum-error.ts';
 import { type FileRecords, type FileRecordsOptions, fileRecords } from './checksum-records.ts';
 import { type ChecksumOptions, makesList, notFound, select } from './checksum-select.ts';
@@ -73,15 +73,7 @@ export function contentChecksums(tree: FileTree, options: ContentChecksumsOption
   const directories = new Map<FileNode, Digest>();
   /** Directories below which everything counts as known, as far as errors tell. */
   const scanned = new Set<FileNode>();
-  let busySince = performance.now();
-
-  function pause(signal: AbortSignal | undefined): Promise<void> | undefined {
-    signal?.throwIfAborted();
-    if (performance.now() - busySince < 15) return undefined;
-    return setImmediate().then(() => {
-      busySince = performance.now();
-    });
-  }
+  const pause = breather();
 
   /** The digest of one record: of a file, link or directory header. */
   function recordDigest(node: FileNode): Digest {

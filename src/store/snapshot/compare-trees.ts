@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
-import { setImmediate } from 'node:timers/promises';
 import { fromBytePath, systemPath } from '../../wire/fsutil/byte-path.ts';
 import type { FileType } from '../../wire/fsutil/tree.ts';
+import { breather } from './breather.ts';
 import { type FileNode, type FileTree, pathOf } from './file-tree.ts';
 
 /** What is said of a file of a tree. */
@@ -32,8 +32,6 @@ export interface TreeDifference {
 }
 
 const CHUNK = 256 * 1024;
-/** How long the loop may be kept from other work, in milliseconds. */
-const SLICE = 15;
 
 /**
  * What differs between two trees, in tree order; a directory that only one has is followed by all that is in it. Files that
@@ -45,7 +43,7 @@ export async function* compareTrees(
   second: FileTree,
   signal: AbortSignal,
 ): AsyncGenerator<TreeDifference> {
-  let busySince = performance.now();
+  const breathe = breather();
   const describe = (tree: FileTree, node: FileNode | undefined): ComparedFile | undefined =>
     node && {
       type: node.type,
@@ -57,11 +55,8 @@ export async function* compareTrees(
     };
   const pending: [FileNode | undefined, FileNode | undefined][] = [[first.root, second.root]];
   for (let pair = pending.pop(); pair !== undefined; pair = pending.pop()) {
-    signal.throwIfAborted();
-    if (performance.now() - busySince > SLICE) {
-      await setImmediate();
-      busySince = performance.now();
-    }
+    const wait = breathe(signal);
+    if (wait !== undefined) await wait;
     const [a, b] = pair;
     const node = a ?? b;
     if (node === undefined) continue;

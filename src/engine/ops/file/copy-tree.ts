@@ -1,9 +1,9 @@
 /** Copies one file or directory of a tree onto a directory of the disk that may have files already. */
 import { chmodSync, lchownSync, linkSync, mkdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
-import { setImmediate } from 'node:timers/promises';
 import { makeNode, setTimes } from '../../../host/system/inode.ts';
 import { statFile } from '../../../host/system/stat.ts';
 import { setXattr } from '../../../host/system/xattr.ts';
+import { breather } from '../../../store/snapshot/breather.ts';
 import type { FileNode, Xattrs } from '../../../store/snapshot/file-tree.ts';
 import { type CopySource, copyFiles, type FileCopy } from '../../../store/snapshot/file-tree-copy.ts';
 import { type BytePath, fromBytePath, systemPath } from '../../../wire/fsutil/byte-path.ts';
@@ -35,8 +35,6 @@ class CopyConflictError extends Error {
 }
 
 const [S_IFIFO, S_IFCHR, S_IFDIR, S_IFMT] = [0o010000, 0o020000, 0o040000, 0o170000];
-/** How long the loop may be kept from other work, in milliseconds. */
-const SLICE = 15;
 
 /** A directory on the way down. */
 interface Level {
@@ -70,14 +68,7 @@ export async function copyTree(
   const links: (readonly [from: BytePath, to: BytePath])[] = [];
   const names = new Map<string, BytePath>();
   const finish: (() => void)[] = [];
-  let busySince = performance.now();
-
-  async function breathe(): Promise<void> {
-    signal.throwIfAborted();
-    if (performance.now() - busySince < SLICE) return;
-    await setImmediate();
-    busySince = performance.now();
-  }
+  const breathe = breather();
 
   function shown(path: BytePath): string {
     return fromBytePath(path.slice(root.length)) || '/';
@@ -144,7 +135,8 @@ export async function copyTree(
       finish.push(() => (made || !isTop ? giveMetadata(node, at) : giveTime(node, at)));
     }
     if (level.decision?.enter === false) return;
-    await breathe();
+    const wait = breathe(signal);
+    if (wait !== undefined) await wait;
     const prefix = path === '' ? '' : `${path}/`;
     for (const child of tree.children(node)) {
       await copyNode(child, `${at}/${child.name}`, prefix + fromBytePath(child.name), level);
