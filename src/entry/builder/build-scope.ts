@@ -10,9 +10,10 @@ import type { SourcePolicy } from '../../engine/source/source-policy.ts';
 import { createSources, type Sources, type SourcesOptions } from '../../engine/source/sources.ts';
 import type { EventSink } from '../../engine/status/event.ts';
 import { type LoadedGraph, loadDefinition } from '../../plan/llb/load.ts';
-import { type Definition, type ExecOp, MountType } from '../../wire/proto/gen/pb/ops_pb.ts';
+import type { Definition, ExecOp } from '../../wire/proto/gen/pb/ops_pb.ts';
 import type { RegistryClient } from '../../wire/registry/client.ts';
 import { BuildError } from './builder.ts';
+import { cacheMountsOf } from './cache-mounts.ts';
 import type { Engine } from './engine.ts';
 import { solverEdge } from './solver-graph.ts';
 
@@ -117,10 +118,9 @@ export function openBuildScope(engine: Engine, options: BuildScopeOptions): Buil
 /** Empties the caches of steps that ignore the cache. Of several mounts of one id the last one says which caches are meant. */
 async function giveUpCaches({ vertices }: LoadedGraph, mounts: CacheMountStore, signal: AbortSignal): Promise<void> {
   const caches = new Map<string, boolean>();
-  for (const { op, metadata } of vertices) {
-    if (metadata?.ignoreCache !== true || op.op.case !== 'exec') continue;
-    for (const { mountType, cacheOpt, dest, input } of op.op.value.mounts)
-      if (mountType === MountType.CACHE && cacheOpt !== undefined) caches.set(cacheOpt.ID || dest, input !== -1n);
+  for (const vertex of vertices) {
+    if (vertex.metadata?.ignoreCache !== true) continue;
+    for (const { id, target, isSeeded } of cacheMountsOf(vertex)) caches.set(id || target, isSeeded);
   }
   for (const [id, isSeeded] of caches) await mounts.giveUp(id, isSeeded, signal);
 }

@@ -3,8 +3,8 @@ import type { ImageMaterial } from '../../engine/exporter/provenance-materials.t
 import type { EventSink, Timestamp } from '../../engine/status/event.ts';
 import type { LoadedGraph } from '../../plan/llb/load.ts';
 import { rootLayout } from '../../store/root-layout.ts';
-import { MountType } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { version } from '../cli/version.ts';
+import { cacheMountsOf } from './cache-mounts.ts';
 import type { Engine } from './engine.ts';
 
 /** What a build has come to know, which exported caches tell. */
@@ -43,13 +43,5 @@ export function cacheBase({ ref, digest }: ImageMaterial, resolvedAt: Timestamp)
 }
 
 function mountNames(graphs: readonly LoadedGraph[]): MountName[] {
-  return graphs.flatMap(({ vertices }) =>
-    vertices.flatMap(({ op: { op } }) =>
-      op.case === 'exec'
-        ? op.value.mounts
-            .filter(({ mountType }) => mountType === MountType.CACHE)
-            .map(({ cacheOpt, input }) => ({ id: cacheOpt?.ID ?? '', isSeeded: input !== -1n }))
-        : [],
-    ),
-  );
+  return graphs.flatMap(({ vertices }) => vertices.flatMap(cacheMountsOf));
 }

@@ -12,12 +12,11 @@ import type { CacheImport, KeyStore } from '../../engine/solver/cache.ts';
 import { createSolver } from '../../engine/solver/solver.ts';
 import type { EventSink } from '../../engine/status/event.ts';
 import { planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
-import type { LoadedVertex } from '../../plan/llb/load.ts';
 import { rootLayout } from '../../store/root-layout.ts';
 import { compareTrees, type TreeDifference } from '../../store/snapshot/compare-trees.ts';
-import { MountType } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { watchErrors } from './build-error.ts';
 import { cacheDeps } from './cache-deps.ts';
+import { cacheMountsOf } from './cache-mounts.ts';
 import { openEmbeddedSession } from './embedded-session.ts';
 import type { Engine } from './engine.ts';
 import { type FrontendRequest, frontendRequest } from './frontend-options.ts';
@@ -174,9 +173,9 @@ async function runPass(
         if (definition.def.length === 0) return { platform: id, ref: scratch };
         const graph = load(definition);
         for (const vertex of graph.vertices) {
-          for (const { dest, cacheOpt } of cacheMountsOf(vertex)) {
-            mounts.push({ step: vertex.name, id: cacheOpt?.ID ?? '', target: dest });
-            places.push(`${vertex.digest} ${dest}`);
+          for (const { id, target } of cacheMountsOf(vertex)) {
+            mounts.push({ step: vertex.name, id, target });
+            places.push(`${vertex.digest} ${target}`);
           }
         }
         const vertices = solverVertices(graph, context, false, vertex => cacheMountsOf(vertex).length > 0);
@@ -202,8 +201,4 @@ async function runPass(
 /** A cache to look up in as if it were imported. Nothing that is found out on the way goes into it. */
 function readOnly(id: string, { layers }: Engine, keys: KeyStore): CacheImport<Ref> {
   return { id, cache: Promise.resolve({ id, keys: readOnlyKeys(keys), results: snapshotResults(layers) }) };
-}
-
-function cacheMountsOf({ op: { op } }: LoadedVertex) {
-  return op.case === 'exec' ? op.value.mounts.filter(({ mountType }) => mountType === MountType.CACHE) : [];
 }
