@@ -62,8 +62,13 @@ export function solverVertices(
 export function resolveBuildOp(vertex: Vertex, reporter: VertexReporter): Op<Ref> {
   if (!isBuildVertex(vertex)) throw new TypeError(`the vertex ${vertex.name} belongs to no build`);
   const op = createOp(vertex, { ...vertex.context, emit: reporter.emit });
-  if (!vertex.isDry || vertex.op.op.case === 'source') return op;
+  if (!vertex.isDry || isSource(vertex)) return op;
   return { ...op, exec: () => Promise.reject(new WouldRunError('no cache has it')) };
+}
+
+/** Whether a vertex that `solverEdge` made is read, not run. */
+export function isSource(vertex: Vertex): boolean {
+  return isBuildVertex(vertex) && vertex.op.op.case === 'source';
 }
 
 function isBuildVertex(vertex: Vertex): vertex is BuildVertex {

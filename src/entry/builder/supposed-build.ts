@@ -9,6 +9,7 @@ import type { LocalCache } from '../../engine/solver/cache.ts';
 import type { CacheMap, Op, Vertex, VertexReporter } from '../../engine/solver/op.ts';
 import { createSolver } from '../../engine/solver/solver.ts';
 import type { EventSink } from '../../engine/status/event.ts';
+import { findNamedContext } from '../../plan/frontend/named-context.ts';
 import { planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
 import { type Digest, digestOf } from '../../wire/oci/digest.ts';
 import { formatReference, parseReference, withDefaultTag, withDigest } from '../../wire/oci/reference.ts';
@@ -18,7 +19,7 @@ import type { Engine } from './engine.ts';
 import { type FrontendRequest, frontendRequest } from './frontend-options.ts';
 import { checkNoCacheStages } from './no-cache-stages.ts';
 import type { BuildRequest } from './request.ts';
-import { resolveBuildOp, solverEdge } from './solver-graph.ts';
+import { isSource, resolveBuildOp, solverEdge } from './solver-graph.ts';
 
 /** A base image as its name is understood in a build. */
 interface BaseImage {
@@ -117,7 +118,7 @@ function supposingSolver({ now }: Engine) {
 /** The op of a vertex; if it is a step it makes something without running. */
 function supposingOp(vertex: Vertex, reporter: VertexReporter): Op<Ref> {
   const op = resolveBuildOp(vertex, reporter);
-  if (vertex.inputs.length === 0 && isSource(vertex)) return op;
+  if (isSource(vertex)) return op;
   return {
     weight: 0,
     async cacheMap(index, signal) {
@@ -135,10 +136,6 @@ function supposingOp(vertex: Vertex, reporter: VertexReporter): Op<Ref> {
 
 /** More than a step has. */
 const OUTPUTS = 64;
-
-function isSource(vertex: Vertex): boolean {
-  return 'op' in vertex && (vertex as { op?: { op?: { case?: unknown } } }).op?.op?.case === 'source';
-}
 
 /** A key that tells apart what was made by different steps, in place of one that reads their files. */
 function withSupposed(map: CacheMap<Ref>): CacheMap<Ref> {
@@ -172,9 +169,9 @@ async function baseImage(
   { host }: EmbeddedSession,
   signal: AbortSignal,
 ): Promise<BaseImage> {
-  const named = frontend.options.get(`context:${name.toLowerCase()}`) ?? frontend.options.get(`context:${name}`);
-  const layout = /^oci-layout:\/\/([^@]+)@(sha256:[0-9a-f]{64})$/.exec(named ?? '');
-  const image = /^docker-image:\/\/(.+)$/.exec(named ?? '')?.[1] ?? name;
+  const named = findNamedContext(host, { raw: frontend.options }, name, undefined, () => [])?.value ?? '';
+  const layout = /^oci-layout:\/\/([^@]+)@(sha256:[0-9a-f]{64})$/.exec(named);
+  const image = /^docker-image:\/\/(.+)$/.exec(named)?.[1] ?? name;
   const parsed = parseReference(image);
   const ref =
     layout === null

@@ -49,7 +49,7 @@ export interface LoadedContext {
  */
 export function findNamedContext(
   host: FrontendHost,
-  options: FrontendOptions,
+  options: Pick<FrontendOptions, 'raw'>,
   wanted: string,
   platform: Platform | undefined,
   followPaths: () => readonly string[],
