@@ -9,7 +9,6 @@ import { pathTarget } from '../../engine/exporter/export-target.ts';
 import { createExporter, type ExportContext, type Exporter } from '../../engine/exporter/exporter.ts';
 import type { Attestation, BuildOutput, PlatformResult } from '../../engine/exporter/result.ts';
 import { type Ref, scratch } from '../../engine/ops/ref.ts';
-import { contentsOf } from '../../engine/ops/ref-contents.ts';
 import type { CacheKey } from '../../engine/solver/key.ts';
 import type { EventSink, PlanEvent } from '../../engine/status/event.ts';
 import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
@@ -27,6 +26,7 @@ import { fillingEngine } from './filling-engine.ts';
 import { frontendRequest } from './frontend-options.ts';
 import { checkNoCacheStages } from './no-cache-stages.ts';
 import type { BuildRequest, BuildResult } from './request.ts';
+import { resultFiles } from './result-files.ts';
 import { tellImports } from './tell-imports.ts';
 import { newerFrontendEvent, warningEvent } from './warning-event.ts';
 
@@ -235,8 +235,7 @@ function exportContext(engine: Engine): ExportContext {
     layers: engine.layerBlobs,
     repositoryOf: () => undefined,
     async open(ref, signal) {
-      if (ref.kind === 'snapshot') await engine.layers.unlazy(ref.layers, signal);
-      const { tree } = await contentsOf(ref, engine.layers, signal);
+      const tree = await resultFiles(ref, engine.layers, signal);
       return { tree, async [Symbol.asyncDispose]() {} };
     },
     loadIntoEngine: dockerEngine(process.env),

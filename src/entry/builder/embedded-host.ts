@@ -4,7 +4,6 @@ import { create } from '@bufbuild/protobuf';
 import type { ImageMaterial } from '../../engine/exporter/provenance-materials.ts';
 import type { OpContext } from '../../engine/ops/op-context.ts';
 import type { Ref } from '../../engine/ops/ref.ts';
-import { contentsOf } from '../../engine/ops/ref-contents.ts';
 import { messageOf } from '../../engine/solver/errors.ts';
 import type { Job } from '../../engine/solver/solver.ts';
 import type { Sources } from '../../engine/source/sources.ts';
@@ -19,6 +18,7 @@ import { digestOf } from '../../wire/oci/digest.ts';
 import { formatPlatform } from '../../wire/oci/platform.ts';
 import { type Definition, DefinitionSchema, OpSchema } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { newestInArchive } from './archive-time.ts';
+import { resultFiles } from './result-files.ts';
 import { solverEdge } from './solver-graph.ts';
 
 /** What the frontend's questions are answered with. */
@@ -73,8 +73,7 @@ export function embeddedHost(options: EmbeddedHostOptions): FrontendHost {
       }),
     async solve(definition, signal) {
       const { result } = await job.build(solverEdge(await options.load(definition), context), signal);
-      if (result.kind === 'snapshot') await context.layers.unlazy(result.layers, signal);
-      const { tree } = await contentsOf(result, context.layers, signal);
+      const tree = await resultFiles(result, context.layers, signal);
       return {
         async readFile(path, readSignal, length) {
           const { node } = resolvePath(tree, toBytePath(path), true);

@@ -7,7 +7,6 @@ import { sqliteKeyStore } from '../../engine/cache/sqlite-key-store.ts';
 import { type ColdMounts, openColdMounts } from '../../engine/ops/exec/cold-mounts.ts';
 import { openMountCopies } from '../../engine/ops/exec/mount-copies.ts';
 import { type Ref, scratch } from '../../engine/ops/ref.ts';
-import { contentsOf } from '../../engine/ops/ref-contents.ts';
 import type { CacheImport, KeyStore } from '../../engine/solver/cache.ts';
 import { createSolver } from '../../engine/solver/solver.ts';
 import type { EventSink } from '../../engine/status/event.ts';
@@ -22,6 +21,7 @@ import type { Engine } from './engine.ts';
 import { type FrontendRequest, frontendRequest } from './frontend-options.ts';
 import { checkNoCacheStages } from './no-cache-stages.ts';
 import type { BuildRequest } from './request.ts';
+import { resultFiles } from './result-files.ts';
 import { resolveBuildOp, solverVertices } from './solver-graph.ts';
 
 /** With which cache mounts a build runs; `cold-again` only when the first two differ. */
@@ -99,7 +99,7 @@ function nameOf({ platform, path }: FoundDifference): string {
 }
 
 async function differencesOf(
-  engine: Engine,
+  { layers }: Engine,
   first: Pass,
   second: Pass,
   signal: AbortSignal,
@@ -107,18 +107,13 @@ async function differencesOf(
   const differences: FoundDifference[] = [];
   const isOne = first.results.length === 1;
   for (const [index, { platform, ref }] of first.results.entries()) {
-    const a = await treeOf(engine, ref, signal);
-    const b = await treeOf(engine, second.results[index]?.ref ?? scratch, signal);
+    const a = await resultFiles(ref, layers, signal);
+    const b = await resultFiles(second.results[index]?.ref ?? scratch, layers, signal);
     for await (const difference of compareTrees(a, b, signal)) {
       differences.push(isOne ? difference : { ...difference, platform });
     }
   }
   return differences;
-}
-
-async function treeOf({ layers }: Engine, ref: Ref, signal: AbortSignal) {
-  if (ref.kind === 'snapshot') await layers.unlazy(ref.layers, signal);
-  return (await contentsOf(ref, layers, signal)).tree;
 }
 
 interface PassOptions {

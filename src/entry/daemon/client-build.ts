@@ -5,7 +5,6 @@ import { objectHttp } from '../../engine/cache/remote/object-http.ts';
 import type { CacheBase, CacheExportDeps, CacheImportDeps, CacheRequest } from '../../engine/cache/remote/port.ts';
 import type { ImageMaterial } from '../../engine/exporter/provenance-materials.ts';
 import type { FrontendCall } from '../../engine/exporter/provenance-request.ts';
-import { contentsOf } from '../../engine/ops/ref-contents.ts';
 import { type SourcePolicy, sourcePolicy } from '../../engine/source/source-policy.ts';
 import type { Sources } from '../../engine/source/sources.ts';
 import type { BuildEvent, EventSink, Timestamp } from '../../engine/status/event.ts';
@@ -21,6 +20,7 @@ import { cacheBase, cacheDeps } from '../builder/cache-deps.ts';
 import { newID } from '../builder/embedded-host.ts';
 import type { Engine } from '../builder/engine.ts';
 import { fillingEngine } from '../builder/filling-engine.ts';
+import { resultFiles } from '../builder/result-files.ts';
 import { requireLlbCapabilities } from './capabilities.ts';
 import type { DaemonServices } from './daemon-services.ts';
 import { GraphError } from './error-status.ts';
@@ -243,8 +243,7 @@ export function openClientBuild(
     },
     async files(ref, signal) {
       const { result } = await ref.solve(signal);
-      if (result.kind === 'snapshot') await engine.layers.unlazy(result.layers, signal);
-      return (await contentsOf(result, engine.layers, signal)).tree;
+      return resultFiles(result, engine.layers, signal);
     },
     own: resource => stack.use(resource),
     noteImage(image) {

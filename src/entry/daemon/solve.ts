@@ -2,7 +2,6 @@ import { openBuildCaches } from '../../engine/cache/remote/build-caches.ts';
 import { retryWithoutLostLayers } from '../../engine/cache/remote/lost-layer.ts';
 import { createExportProgress } from '../../engine/exporter/export-progress.ts';
 import { createExporter, type ExportContext, type Exporter } from '../../engine/exporter/exporter.ts';
-import { contentsOf } from '../../engine/ops/ref-contents.ts';
 import { unlessAborted } from '../../engine/solver/flight.ts';
 import { Code } from '../../wire/grpc/code.ts';
 import { StatusError } from '../../wire/grpc/status.ts';
@@ -10,6 +9,7 @@ import { digestOf } from '../../wire/oci/digest.ts';
 import type { SolveRequest } from '../../wire/proto/gen/control/control_pb.ts';
 import { finalizeExport, findExporters } from '../../wire/session/exporter.ts';
 import { shown } from '../builder/embedded-host.ts';
+import { resultFiles } from '../builder/result-files.ts';
 import { buildOutput, type ClientOutput } from './build-output.ts';
 import { type BuildRecord, recordBuild } from './build-record.ts';
 import type { TableEntry } from './build-table.ts';
@@ -168,9 +168,7 @@ function clientExporter(
     registryFor: build.registryFor,
     repositoryOf: () => undefined,
     async open(ref, signal) {
-      const { layers } = build.engine;
-      if (ref.kind === 'snapshot') await layers.unlazy(ref.layers, signal);
-      const { tree } = await contentsOf(ref, layers, signal);
+      const tree = await resultFiles(ref, build.engine.layers, signal);
       return { tree, async [Symbol.asyncDispose]() {} };
     },
     loadIntoEngine: undefined,
