@@ -184,13 +184,15 @@ function isStep(text: string): boolean {
   return /^\s*(RUN|COPY|ADD|WORKDIR)\b/i.test(text);
 }
 
+/** The stage that a name or a number means. */
+function stageNamed(stages: readonly ModelStage[], name: string): ModelStage | undefined {
+  if (/^\d+$/.test(name)) return stages[Number(name)];
+  return stages.findLast(stage => stage.name.toLowerCase() === name.toLowerCase());
+}
+
 /** The stages that the target is made of. */
 function neededStages({ stages }: DockerfileModel, target: string | undefined): Set<ModelStage> {
-  const named = (name: string) =>
-    /^\d+$/.test(name)
-      ? stages[Number(name)]
-      : stages.findLast(stage => stage.name.toLowerCase() === name.toLowerCase());
-  const first = target === undefined || target === '' ? stages.at(-1) : named(target);
+  const first = target === undefined || target === '' ? stages.at(-1) : stageNamed(stages, target);
   const needed = new Set<ModelStage>();
   const pending = first === undefined ? [] : [first];
   for (const stage of pending) {
@@ -199,7 +201,7 @@ function neededStages({ stages }: DockerfileModel, target: string | undefined): 
     if (stage.parent !== undefined) pending.push(stage.parent);
     for (const { text } of stage.instructions) {
       for (const [, name = ''] of text.matchAll(/(?:--from=|[,=]from=)([^\s,]+)/g)) {
-        const other = named(name);
+        const other = stageNamed(stages, name);
         if (other !== undefined && other !== stage) pending.push(other);
       }
     }
@@ -227,10 +229,8 @@ function legacyChain(input: BuildersInput, alignment: Alignment) {
   // What broke the stage that a step copies from.
   const readBreak = (text: string): Break | undefined => {
     const [, name = ''] = /--from=(\S+)/.exec(text) ?? [];
-    const index = /^\d+$/.test(name)
-      ? Number(name)
-      : now.stages.findLastIndex(stage => stage.name.toLowerCase() === name.toLowerCase());
-    return byStage.get(index);
+    const stage = stageNamed(now.stages, name);
+    return stage && byStage.get(now.stages.indexOf(stage));
   };
   for (const [position, step] of legacy.now.steps.entries()) {
     const stage = now.stages[step.stage];
