@@ -8,6 +8,7 @@ import type { History } from '../../insight/history/history-store.ts';
 import type { BuildRequest } from '../builder/request.ts';
 import { type BuildFlags, buildRequest } from './build-request.ts';
 import { UsageError } from './errors.ts';
+import { findBuild } from './open-history.ts';
 import { unpackContext } from './stdin-context.ts';
 
 const run = promisify(execFile);
@@ -43,11 +44,7 @@ export async function findState(
     const isTracked = (await commitOf(path, 'HEAD')) !== undefined;
     return isTracked ? findState('HEAD', path, flags, history) : findState('none', path, flags, history);
   }
-  if (/^\d+$/.test(word) || word === 'latest') {
-    const build = word === 'latest' ? history?.list({ limit: 1 })[0] : history?.find(word);
-    if (build !== undefined) return buildState(build);
-    throw new UsageError(`there is no build ${word} in the history: outcrop history ls lists them`);
-  }
+  if (/^\d+$/.test(word) || word === 'latest') return buildState(findBuild(history, word));
   const commit = await commitOf(path, word);
   if (commit !== undefined) return filesState(word, await checkOut(path, commit), path, flags);
   const build = history?.find(word);

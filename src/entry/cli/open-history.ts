@@ -162,13 +162,13 @@ function isDirectory(path: string): boolean {
 
 /**
  * The build that a person names: by number, by the beginning of its id, by the image that it made, or the newest one.
- * @throws UsageError when there is none.
+ * @param history undefined where nothing was ever built @throws UsageError when there is none
  */
-export function findBuild(history: History, name: string | undefined): BuildSummary {
+export function findBuild(history: History | undefined, name: string | undefined): BuildSummary {
   const found =
     name === undefined || name === 'latest'
-      ? history.list({ limit: 1 })[0]
-      : (history.find(name) ?? latestOfImage(history, name));
+      ? history?.list({ limit: 1 })[0]
+      : (history?.find(name) ?? (history && latestOfImage(history, name)));
   if (found !== undefined) return found;
   throw new UsageError(
     name === undefined
