@@ -5,10 +5,9 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { startDockerRegistry } from '../test/support/docker-registry.ts';
+import { startHttpServer } from '../test/support/http-server.ts';
 import { type Builder, type BuildOptions, median, NO_OUTPUT, type Run } from './builders.ts';
 import { measureInTurn, openMeasured } from './measured.ts';
 
@@ -105,15 +104,13 @@ if (measured.isChosen('records')) await measureRecords(10_000);
 /** A cache in a bucket, the only kind of place whose records may be that many: elsewhere a reader stops at 1 MiB. */
 async function measureRecords(count: number): Promise<void> {
   const document = manyRecords(count);
-  const server = createServer((request, response) => {
+  await using server = await startHttpServer((request, response) => {
     if (request.url?.includes('/manifests/')) response.writeHead(200, { 'content-length': document.length });
     else response.writeHead(404);
     response.end(request.url?.includes('/manifests/') ? document : '');
   });
-  await new Promise<void>(done => server.listen(0, '127.0.0.1', done));
-  const { port } = server.address() as AddressInfo;
   const attributes = `region=x,bucket=b,access_key_id=x,secret_access_key=x,use_path_style=true`;
-  const from = `type=s3,${attributes},endpoint_url=http://127.0.0.1:${port}`;
+  const from = `type=s3,${attributes},endpoint_url=${server.url}`;
   const [ours] = builders;
   const imports: number[] = [];
   const [without, withCache]: [Run[], Run[]] = [[], []];
@@ -125,7 +122,6 @@ async function measureRecords(count: number): Promise<void> {
     await ours.reset();
     imports.push(await importTime(from));
   }
-  server.close();
   const most = (runs: readonly Run[]) => Math.max(...runs.map(run => run.memory)) / 1e6;
   const megabytes = `${Math.round(most(withCache))} MB for all of it, ${Math.round(most(without))} MB without`;
   console.log(

@@ -1,7 +1,7 @@
 /** The same build on a BuildKit daemon: what `--builder` sends, takes back, shows and refuses. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { baseContext } from '../support/base-image.ts';
 import { type CliRun, outcrop, stepsOf } from '../support/cli.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { writeFiles } from '../support/write-files.ts';
 
 const base = ['--build-context', baseContext()];
 
@@ -27,10 +28,7 @@ after(async () => {
 
 function folder(name: string, files: Readonly<Record<string, string>>): string {
   const dir = join(work, name);
-  for (const [path, text] of Object.entries(files)) {
-    mkdirSync(join(dir, path, '..'), { recursive: true });
-    writeFileSync(join(dir, path), text);
-  }
+  writeFiles(dir, files);
   return dir;
 }
 

@@ -1,14 +1,15 @@
 /** Where contexts and Dockerfiles come from, what bad input gets, and what an interrupted build leaves. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { baseContext } from '../support/base-image.ts';
 import { outcrop, stepsOf } from '../support/cli.ts';
+import { startHttpServer } from '../support/http-server.ts';
 import { workDirectory } from '../support/work-directory.ts';
+import { writeFiles } from '../support/write-files.ts';
 
 const base = ['--build-context', baseContext()];
 
@@ -17,10 +18,7 @@ const root = join(work, 'root');
 
 function folder(name: string, files: Readonly<Record<string, string>>): string {
   const dir = join(work, name);
-  for (const [path, text] of Object.entries(files)) {
-    mkdirSync(join(dir, path, '..'), { recursive: true });
-    writeFileSync(join(dir, path), text);
-  }
+  writeFiles(dir, files);
   return dir;
 }
 
@@ -66,19 +64,12 @@ test('a git repository over http is the context', async () => {
   assert.equal(readFileSync(join(out, 'b'), 'utf8'), 'from git\n');
 });
 
-async function serve(dir: string): Promise<{ readonly url: string } & AsyncDisposable> {
-  const server = createServer((request, answer) => {
+function serve(dir: string) {
+  return startHttpServer((request, answer) => {
     const path = join(dir, new URL(request.url ?? '/', 'http://x').pathname.replace('/repo.git', ''));
     if (!existsSync(path) || readdirIs(path)) answer.writeHead(404).end();
     else answer.end(readFileSync(path));
   });
-  await new Promise<void>(done => server.listen(0, '127.0.0.1', done));
-  const address = server.address();
-  const port = typeof address === 'object' && address ? address.port : 0;
-  return {
-    url: `http://127.0.0.1:${port}`,
-    [Symbol.asyncDispose]: () => new Promise<void>(done => server.close(() => done())),
-  };
 }
 
 function readdirIs(path: string): boolean {

@@ -2,14 +2,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { baseContext } from '../support/base-image.ts';
 import { type CliRun, outcrop, stepsOf } from '../support/cli.ts';
 import { startGitServer } from '../support/git-server.ts';
+import { startHttpServer } from '../support/http-server.ts';
 import { workDirectory } from '../support/work-directory.ts';
 
 const work = workDirectory('remote-inputs');
@@ -41,20 +40,12 @@ async function build(
   return { ...run, out, printed };
 }
 
-async function serve(files: ReadonlyMap<string, Uint8Array>) {
-  const server = createServer((request, response) => {
+function serve(files: ReadonlyMap<string, Uint8Array>) {
+  return startHttpServer((request, response) => {
     const data = files.get((request.url ?? '').replace(/\?.*$/, ''));
     if (data === undefined) response.writeHead(404).end();
     else response.writeHead(200, { 'last-modified': 'Wed, 01 Feb 2023 10:00:00 GMT' }).end(data);
   });
-  await new Promise<void>(done => server.listen(0, '127.0.0.1', done));
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise(done => server.close(done));
-    },
-  };
 }
 
 test('ADD of URLs: names, times, checksums, modes', async () => {

@@ -9,13 +9,12 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { SeenStep } from '../support/cli.ts';
 import { startGitServer } from '../support/git-server.ts';
+import { startHttpServer } from '../support/http-server.ts';
 import { startRegistry } from '../support/registry.ts';
 import { buildkitBuilder, type MatrixBuild, type MatrixBuilder, outcropBuilder } from './builders.ts';
 import { cases, type MatrixCase, served } from './cases.ts';
@@ -66,14 +65,12 @@ const work = mkdtempSync(join(tmpdir(), 'outcrop-matrix-'));
 const registry = await startRegistry();
 const git = await startGitServer();
 git.commit({ file: 'in a repository\n' });
-const server = createServer((request, response) => {
+const server = await startHttpServer((request, response) => {
   const text = served[(request.url ?? '').slice(1)];
   if (text === undefined) return void response.writeHead(404).end();
   const etag = `"${createHash('sha256').update(text).digest('hex')}"`;
   response.writeHead(200, { etag, 'last-modified': new Date(fileTime * 1000).toUTCString() }).end(text);
 });
-await new Promise<void>(done => server.listen(0, '127.0.0.1', done));
-const http = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
 const builders: readonly [MatrixBuilder, MatrixBuilder] = [
   buildkitBuilder(values.buildkitd, values.buildctl, registry.address, work),
@@ -100,7 +97,7 @@ try {
   for (const difference of differences) console.log(difference);
   process.exitCode = differences.length === 0 ? 0 : 1;
 } finally {
-  server.close();
+  await server[Symbol.asyncDispose]();
   await git[Symbol.asyncDispose]();
   await registry[Symbol.asyncDispose]();
   rmSync(work, { recursive: true, force: true });
@@ -207,7 +204,7 @@ function prepare(entry: MatrixCase, dir: string): MatrixBuild {
   const dockerfile = entry.dockerfile
     .replaceAll('{{base}}', `${registry.address}/library/busybox:latest`)
     .replaceAll('{{other}}', `${registry.address}/library/busybox:layer`)
-    .replaceAll('{{http}}', http)
+    .replaceAll('{{http}}', server.url)
     .replaceAll('{{checksum}}', `sha256:${checksum}`)
     .replaceAll('{{git}}', git.url);
   putFiles(context, { Dockerfile: dockerfile, ...entry.files });

@@ -11,8 +11,6 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,6 +20,7 @@ import { type BuildRequest, type CacheRequest, PLAIN_REQUEST } from '../../src/e
 import { openBuildHistory } from '../../src/entry/cli/open-history.ts';
 import type { StepExplanation } from '../../src/insight/explain/explain-build.ts';
 import { BASE_IMAGES } from '../support/base-image.ts';
+import { startHttpServer } from '../support/http-server.ts';
 import type { CorpusEntry, CorpusFile } from './corpus.ts';
 import { initialState, type State } from './state.ts';
 
@@ -144,13 +143,7 @@ function writeFile(path: string, { text, mode, link, owner = 0 }: CorpusFile, ke
 
 /** A server of one file. */
 async function startServer(state: State, stack: AsyncDisposableStack): Promise<string> {
-  const server = createServer((_, response) => response.end(state.download));
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  stack.defer(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return stack.use(await startHttpServer((_, response) => response.end(state.download))).url;
 }
 
 function requestOf(

@@ -1,9 +1,9 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { startHttpServer } from './http-server.ts';
+import { writeFiles } from './write-files.ts';
 
 /** A git repository behind HTTP on loopback. */
 export interface GitServer extends AsyncDisposable {
@@ -46,7 +46,7 @@ export async function startGitServer(): Promise<GitServer> {
 
   const requests: string[] = [];
   const state = { authorization: undefined as string | undefined };
-  const server = createServer((request, response) => {
+  const server = await startHttpServer((request, response) => {
     requests.push(`${request.method} ${request.url}`);
     if (state.authorization !== undefined && request.headers.authorization !== state.authorization) {
       response.writeHead(401, { 'www-authenticate': 'Basic realm="git"' }).end();
@@ -83,9 +83,8 @@ export async function startGitServer(): Promise<GitServer> {
       response.writeHead(status).end(output.subarray(end + 4));
     });
   });
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/repo.git`,
+    url: `${server.url}/repo.git`,
     requests,
     get authorization() {
       return state.authorization;
@@ -95,17 +94,13 @@ export async function startGitServer(): Promise<GitServer> {
     },
     git,
     commit(files) {
-      for (const [name, text] of Object.entries(files)) {
-        mkdirSync(dirname(join(work, name)), { recursive: true });
-        writeFileSync(join(work, name), text);
-      }
+      writeFiles(work, files);
       git('add', '--all');
       git('commit', '--quiet', '--allow-empty', '-m', 'change');
       return git('rev-parse', 'HEAD');
     },
     async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise(resolve => server.close(resolve));
+      await server[Symbol.asyncDispose]();
       rmSync(root, { recursive: true, force: true });
     },
   };

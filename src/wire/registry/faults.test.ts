@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
+import { startHttpServer } from '../../../test/support/http-server.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { digestOf } from '../oci/digest.ts';
 import { OCI_LAYER, OCI_MANIFEST } from '../oci/media-types.ts';
@@ -21,22 +21,18 @@ type Handler = (request: IncomingMessage, response: ServerResponse, count: numbe
 /** A server on loopback that answers as the test says; `seen` lists the requests. */
 async function serve(handle: Handler) {
   const seen: { line: string; headers: IncomingMessage['headers']; body: Buffer }[] = [];
-  const server = createServer(async (request, response) => {
+  const server = await startHttpServer(async (request, response) => {
     const entry = { line: `${request.method} ${request.url}`, headers: request.headers, body: Buffer.alloc(0) };
     const count = seen.push(entry);
     if (request.method === 'POST') for await (const chunk of request) entry.body = Buffer.concat([entry.body, chunk]);
     await handle(request, response, count);
   });
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const { host } = server;
   return {
     host,
     seen,
     reference: parseReference(`${host}/app:v1`),
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise(resolve => server.close(resolve));
-    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }
 

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { startDockerRegistry } from '../../../../test/support/docker-registry.ts';
+import { startHttpServer } from '../../../../test/support/http-server.ts';
 import { createRegistryClient } from '../../../wire/registry/client.ts';
 import type { Ref } from '../../ops/ref.ts';
 import { type CacheKey, idIn } from '../../solver/key.ts';
@@ -56,7 +56,7 @@ async function faultyRegistry(source: string) {
   const moving = { tag: '', requests: 0, afterRequest: (_: number) => {} };
   const [entry] = JSON.parse(readFileSync(join(source, 'index.json'), 'utf8')).manifests;
   moving.tag = entry.digest;
-  const server = createServer((request, response) => {
+  const server = await startHttpServer((request, response) => {
     response.once('finish', () => moving.afterRequest(++moving.requests));
     const [, kind, name = ''] = /^\/v2\/cache\/(manifests|blobs)\/(.+)$/.exec(request.url ?? '') ?? [];
     const digest: string = name.startsWith('sha256:') ? name : moving.tag;
@@ -70,17 +70,13 @@ async function faultyRegistry(source: string) {
     if (digest === faulty.digest) return faulty.fault(response, bytes);
     response.end(bytes);
   });
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
   return {
-    request: { type: 'registry', attributes: { ref: `127.0.0.1:${(server.address() as AddressInfo).port}/cache` } },
+    request: { type: 'registry', attributes: { ref: `${server.host}/cache` } },
     faulty,
     moving,
     gone,
     root: entry.digest as string,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise(resolve => server.close(resolve));
-    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }
 

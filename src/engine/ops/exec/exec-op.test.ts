@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { writeFiles } from '../../../../test/support/write-files.ts';
 import { createRuntime, type Runtime } from '../../../host/runtime/runtime.ts';
 import { enterPrivateMountNamespace } from '../../../host/system/namespace.ts';
 import { CacheSharingOpt, ExecOpSchema, type MountSchema, MountType } from '../../../wire/proto/gen/pb/ops_pb.ts';
@@ -103,12 +104,7 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
   }
 
   function layer(files: Record<string, string>): Promise<Ref> {
-    return store.make(directory => {
-      for (const [path, content] of Object.entries(files)) {
-        mkdirSync(join(directory, path, '..'), { recursive: true });
-        writeFileSync(join(directory, path), content);
-      }
-    });
+    return store.make(directory => writeFiles(directory, files));
   }
 
   const none = { input: -1n, output: -1n };
