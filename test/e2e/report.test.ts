@@ -6,14 +6,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { reportPage } from '../../src/insight/report/page.ts';
 import type { ReportData } from '../../src/insight/report/report-data.ts';
 import { hasChromium, type Page, startBrowser } from '../support/chromium.ts';
-import { outcrop } from '../support/cli.ts';
+import { MAIN, outcrop } from '../support/cli.ts';
 import { scenario } from '../surprises/scenario.ts';
 
-const MAIN = fileURLToPath(new URL('../../bin/outcrop.js', import.meta.url));
 const skip = !hasChromium() && 'chromium is not installed';
 
 const textOf = (page: Page, selector: string) => page.evaluate(`document.querySelector('${selector}')?.innerText`);
