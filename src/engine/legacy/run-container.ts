@@ -10,13 +10,12 @@ import { DEFAULT_PATH } from '../../plan/frontend/image-draft.ts';
 import { resolvePath } from '../../store/snapshot/file-tree.ts';
 import type { LayerStore } from '../../store/snapshot/layer-store.ts';
 import { type BytePath, systemPath, toBytePath } from '../../wire/fsutil/byte-path.ts';
-import { createPathFilter } from '../../wire/fsutil/path-filter.ts';
-import { copyTree } from '../ops/file/copy-tree.ts';
+import { copyDirectory } from '../ops/file/copy-tree.ts';
 import { makeDirectories } from '../ops/file/make-directories.ts';
 import { isDirectory, rootPath, S_IFDIR, S_IFMT } from '../ops/file/root-path.ts';
 import type { LayerID } from '../ops/ref.ts';
 import { snapshotRef } from '../ops/ref.ts';
-import { contentsOf } from '../ops/ref-contents.ts';
+import { contentsOf, copySource } from '../ops/ref-contents.ts';
 import type { ContainerConfig } from './container-config.ts';
 import { LegacyBuildError, messageOf } from './error.ts';
 
@@ -43,8 +42,6 @@ export interface ContainerRequest {
   readonly settings: RunSettings;
   readonly write: (data: string | Uint8Array) => void;
 }
-
-const NO_FILTER = createPathFilter({});
 
 /**
  * Runs a command to its end. Volumes are new directories with what the image has there; what is written to them is lost.
@@ -123,14 +120,12 @@ async function openVolume(
   // Docker's runtime leaves the mount point in the image.
   makeDirectories(place, { mode: 0o755 });
   const { upper } = cleanup.use(await store.prepare([], signal));
-  const { tree, records } = await contentsOf(snapshotRef(layers), store, signal);
-  const { node } = resolvePath(tree, toBytePath(volume), true);
+  const source = await copySource(snapshotRef(layers), store, signal);
+  const { node } = resolvePath(source.tree, toBytePath(volume), true);
   if (node?.type === 'dir') {
     chownSync(upper, node.uid, node.gid);
     chmodSync(upper, node.mode);
-    const root = toBytePath(upper);
-    const source = { tree, records: { ...records, known: () => undefined } };
-    await copyTree(source, node, root, { filter: NO_FILTER, replace: false, lostXattrs: [], root }, signal);
+    await copyDirectory(source, node, upper, [], signal);
   }
   return upper;
 }

@@ -2,9 +2,7 @@
 import { type ContentChecksums, contentChecksums } from '../../store/snapshot/checksum.ts';
 import type { CopySource } from '../../store/snapshot/file-tree-copy.ts';
 import { frozenTree, nodeOf } from '../../store/snapshot/file-tree-node.ts';
-import { toBytePath } from '../../wire/fsutil/byte-path.ts';
-import { createPathFilter } from '../../wire/fsutil/path-filter.ts';
-import { copyTree } from './file/copy-tree.ts';
+import { copyDirectory } from './file/copy-tree.ts';
 import type { SnapshotStore } from './op-context.ts';
 import { type LocalRef, type Ref, type SnapshotRef, snapshotRef } from './ref.ts';
 
@@ -49,9 +47,7 @@ export async function materialize(ref: Ref, layers: SnapshotStore, signal: Abort
 async function copyToLayer(ref: LocalRef, layers: SnapshotStore, signal: AbortSignal): Promise<SnapshotRef> {
   const { contents } = ref;
   await using active = await layers.prepare([], signal);
-  const root = toBytePath(active.upper);
-  const options = { filter: createPathFilter({}), replace: false, lostXattrs: LOST_IN_TRANSFER, root };
-  await copyTree(contents, contents.tree.root, root, options, signal);
+  await copyDirectory(contents, contents.tree.root, active.upper, LOST_IN_TRANSFER, signal);
   return snapshotRef([await active.commit(signal)]);
 }
 

@@ -2,9 +2,7 @@
 import { chmodSync, lchownSync } from 'node:fs';
 import { contentChecksums } from '../../../store/snapshot/checksum.ts';
 import { directoryTree } from '../../../store/snapshot/file-tree-directory.ts';
-import { toBytePath } from '../../../wire/fsutil/byte-path.ts';
-import { createPathFilter } from '../../../wire/fsutil/path-filter.ts';
-import { copyTree } from '../file/copy-tree.ts';
+import { copyDirectory } from '../file/copy-tree.ts';
 import { cacheNameOf, fillCacheMount, holdCacheMount } from './cache-mount.ts';
 import { type ColdMounts, openColdMounts } from './cold-mounts.ts';
 
@@ -24,7 +22,7 @@ export function openMountCopies(parent: string, originals: readonly string[]): C
         using original = await holdCacheMount(root, cache, signal);
         if (original === undefined) continue;
         const { path, description } = original;
-        const fill = (directory: string) => copyDirectory(path, directory, signal);
+        const fill = (directory: string) => copyOnto(path, directory, signal);
         await fillCacheMount(own.root, cache, { description, fill }, signal);
         break;
       }
@@ -33,20 +31,13 @@ export function openMountCopies(parent: string, originals: readonly string[]): C
   };
 }
 
-/** Copies what is in a directory, and its owner and mode, into one that is empty. */
-async function copyDirectory(from: string, to: string, signal: AbortSignal): Promise<void> {
+/** Copies a directory, with its owner and mode, onto one that is empty. */
+async function copyOnto(from: string, to: string, signal: AbortSignal): Promise<void> {
   const tree = directoryTree(from);
   // Nothing is compared with: no step can write to it meanwhile.
   const { records } = contentChecksums(tree, { view: 'scan' });
   const source = { tree, records: { ...records, known: () => undefined } };
-  const root = toBytePath(to);
-  await copyTree(
-    source,
-    tree.root,
-    root,
-    { filter: createPathFilter({}), replace: false, lostXattrs: [], root },
-    signal,
-  );
+  await copyDirectory(source, tree.root, to, [], signal);
   lchownSync(to, tree.root.uid, tree.root.gid);
   chmodSync(to, tree.root.mode);
 }

@@ -3,11 +3,9 @@ import { chmodSync } from 'node:fs';
 import { posix } from 'node:path';
 import type { StepMount } from '../../../host/runtime/step.ts';
 import { goQuote } from '../../../plan/dockerfile/go-text.ts';
-import { toBytePath } from '../../../wire/fsutil/byte-path.ts';
-import { createPathFilter } from '../../../wire/fsutil/path-filter.ts';
 import { digestOf } from '../../../wire/oci/digest.ts';
 import { CacheSharingOpt, type ExecOp, type Mount, MountType } from '../../../wire/proto/gen/pb/ops_pb.ts';
-import { copyTree } from '../file/copy-tree.ts';
+import { copyDirectory } from '../file/copy-tree.ts';
 import type { ActiveSnapshot, OpContext } from '../op-context.ts';
 import { InvalidOpError } from '../op-key.ts';
 import { type LayerID, type Ref, type SnapshotRef, scratch, snapshotRef } from '../ref.ts';
@@ -192,10 +190,8 @@ async function seedOf(ref: Ref, { layers }: MountContext, signal: AbortSignal): 
     identity: ref.kind === 'local' ? await ref.contents.checksum('/', {}, signal) : digestOf(ref.layers.join('\n')),
     async fill(directory, filling) {
       const source = await copySource(ref, layers, filling);
-      const root = toBytePath(directory);
-      const options = { filter: createPathFilter({}), replace: false, lostXattrs: lostXattrs(ref), root };
       chmodSync(directory, source.tree.root.mode);
-      await copyTree(source, source.tree.root, root, options, filling);
+      await copyDirectory(source, source.tree.root, directory, lostXattrs(ref), filling);
     },
   };
 }

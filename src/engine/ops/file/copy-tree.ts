@@ -6,8 +6,8 @@ import { setXattr } from '../../../host/system/xattr.ts';
 import { breather } from '../../../store/snapshot/breather.ts';
 import type { FileNode, Xattrs } from '../../../store/snapshot/file-tree.ts';
 import { type CopySource, copyFiles, type FileCopy } from '../../../store/snapshot/file-tree-copy.ts';
-import { type BytePath, fromBytePath, systemPath } from '../../../wire/fsutil/byte-path.ts';
-import type { FilteredDirectory, PathFilter } from '../../../wire/fsutil/path-filter.ts';
+import { type BytePath, fromBytePath, systemPath, toBytePath } from '../../../wire/fsutil/byte-path.ts';
+import { createPathFilter, type FilteredDirectory, type PathFilter } from '../../../wire/fsutil/path-filter.ts';
 import type { ModeChange } from './mode-change.ts';
 import type { Owner } from './owner.ts';
 
@@ -46,6 +46,22 @@ interface Level {
   ready: boolean;
   /** Whether nothing was there before, so that nothing can be in the way. */
   fresh: boolean;
+}
+
+/**
+ * Copies all that is in a directory of a tree into one of the disk. Throws what {@link copyTree} throws.
+ *
+ * @param lostXattrs - extended attributes that get lost
+ */
+export async function copyDirectory(
+  source: CopySource,
+  directory: FileNode,
+  into: string,
+  lostXattrs: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const root = toBytePath(into);
+  await copyTree(source, directory, root, { filter: createPathFilter({}), replace: false, lostXattrs, root }, signal);
 }
 
 /**
