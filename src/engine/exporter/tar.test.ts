@@ -12,7 +12,7 @@ import { treeTar } from './tar.ts';
 const TIME = 1_600_000_000n * 1_000_000_000n + 5n;
 
 function directory() {
-  const temporary = mkdtempDisposableSync(join(tmpdir(), 'outcrop-tree-tar-'));
+  const temporary = mkdtempDisposableSync(join(tmpdir(), 'outcrop-träd-tar-'));
   const at = (name: string) => join(temporary.path, name);
   mkdirSync(at('d/.wh.hidden'), { recursive: true });
   writeFileSync(at('d/.wh.hidden/x'), 'x');

@@ -10,7 +10,7 @@ import { treeTarMembers } from './tree-tar.ts';
 
 /** A directory to be made into a blob. */
 export interface PackTreeInput {
-  readonly directory: BytePath;
+  readonly directory: string;
   /** Where the blob goes; must not exist. */
   readonly output: string;
   readonly compression: BlobCompression;

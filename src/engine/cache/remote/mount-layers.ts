@@ -103,7 +103,7 @@ export async function packMounts(
     if (held === undefined) return;
     const output = content.ingestPath();
     stack.defer(() => rmSync(output, { force: true }));
-    const input = { directory: toBytePath(held.path), output, compression: { type: 'zstd' } } as const;
+    const input = { directory: held.path, output, compression: { type: 'zstd' } } as const;
     const blob = await workerPool().run('packTree', input, signal);
     layers.push(layerOf(name, held, blob, output));
   };
