@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { workDirectory } from '../../../../test/support/work-directory.ts';
 import { digestOf } from '../../oci/digest.ts';
 import { OCI_MANIFEST } from '../../oci/media-types.ts';
 import { enterIntoLayout, findInLayout } from './layout-index.ts';
 
-test('images and caches are entered into a layout and found by name and tag', async t => {
-  const directory = join(mkdtempSync(join(tmpdir(), 'outcrop-layout-')), 'layout');
-  t.after(() => rmSync(directory, { recursive: true }));
+test('images and caches are entered into a layout and found by name and tag', async () => {
+  const directory = join(workDirectory('layout'), 'layout');
   const { signal } = new AbortController();
   const descriptor = (text: string) => ({ mediaType: OCI_MANIFEST, digest: digestOf(text), size: text.length });
   assert.equal(await findInLayout(directory, 'latest'), undefined);
