@@ -181,7 +181,8 @@ RUN --mount=type=ssh,id=work,target=/work.sock test -S /work.sock && echo $SSH_A
 
 test('networks and privileges, and what is not allowed', async () => {
   await using server = await serve(new Map([['/x', Buffer.from('reached\n')]]));
-  const fetch = `wget -qO- ${server.url}/x`;
+  // Two streams may come in either order.
+  const fetch = `wget -qO- ${server.url}/x 2>&1`;
   const host = await build(`FROM base\nRUN --network=host ${fetch}\n`, ['--allow', 'network.host']);
   assert.equal(host.printed, 'reached\n', host.stderr);
   const none = await build(`FROM base\nRUN --network=none ls /sys/class/net; ${fetch} || echo cut off\n`);
