@@ -101,6 +101,18 @@ export function memoryKeyStore(): MemoryKeyStore {
         prune(id);
       }
     },
+    dropLinks(id) {
+      const links = keys.get(id)?.links;
+      const targets = new Set([...(links?.values() ?? [])].flatMap(ids => [...ids]));
+      links?.clear();
+      for (const target of targets) {
+        for (const [text, { from }] of keys.get(target)?.backlinks ?? []) {
+          if (from === id) keys.get(target)?.backlinks.delete(text);
+        }
+        prune(target);
+      }
+      prune(id);
+    },
     keysOf: resultId => [...(byResult.get(resultId) ?? [])],
     newId: randomKeyId,
     transaction: work => work(),

@@ -13,6 +13,7 @@ export function readOnlyKeys(keys: KeyStore): KeyStore {
     addLink: () => undefined,
     addResult: () => undefined,
     dropResult: () => undefined,
+    dropLinks: () => undefined,
     transaction: work => work(),
   };
 }

@@ -65,6 +65,30 @@ for (const [name, make] of Object.entries(stores)) {
     assert.deepEqual(keys.targets('other', link('sha256:2', 1)), []);
   });
 
+  test(`${name}: without links from a key, what only it led to is gone, and what has results stays`, () => {
+    const keys = make();
+    keys.addLink('step', link('sha256:2'), 'next');
+    keys.addLink('next', link('sha256:3'), 'empty');
+    keys.addLink('step', link('sha256:4'), 'kept');
+    keys.addLink('sha256:content', link('sha256:4', 1), 'kept');
+    keys.addResult('kept', { id: 'r', createdAt: 1n });
+    keys.addResult('step', { id: 's', createdAt: 1n });
+    keys.dropLinks('step');
+    assert.deepEqual(keys.targets('step', link('sha256:2')), []);
+    assert.deepEqual(keys.targets('step', link('sha256:4')), []);
+    assert.deepEqual(keys.targets('sha256:content', link('sha256:4', 1)), ['kept']);
+    assert.deepEqual(
+      keys.backlinks('kept').map(({ from }) => from),
+      ['sha256:content'],
+    );
+    assert.deepEqual(keys.results('step'), [{ id: 's', createdAt: 1n }]);
+    assert.equal(keys.has('next'), true);
+    keys.dropLinks('next');
+    assert.equal(keys.has('next'), false);
+    assert.equal(keys.has('empty'), false);
+    keys.dropLinks('nothing');
+  });
+
   test(`${name}: keys of sessions lead to others`, () => {
     const keys = make();
     keys.addLink('random:s', link('sha256:1'), 'step');

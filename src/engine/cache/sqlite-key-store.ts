@@ -112,6 +112,8 @@ export function sqliteKeyStore(database: Database): SqliteKeyStore {
   );
   const findSources = statement('SELECT DISTINCT source FROM cache_link WHERE target = ?');
   const deleteLinksTo = statement('DELETE FROM cache_link WHERE target = ?');
+  const findLinked = statement('SELECT DISTINCT target FROM cache_link WHERE source = ?');
+  const deleteLinksFrom = statement('DELETE FROM cache_link WHERE source = ?');
   const findParts = statement('SELECT parts FROM cache_parts WHERE digest = ?');
   /** Without the parts, which may be megabytes. */
   const hasParts = statement('SELECT 1 FROM cache_parts WHERE digest = ?');
@@ -197,6 +199,17 @@ export function sqliteKeyStore(database: Database): SqliteKeyStore {
       else transaction(() => insertResult().run(numberOf(id), result.id, result.createdAt));
     },
     dropResult,
+    dropLinks(id) {
+      session.dropLinks(id);
+      transaction(() => {
+        const number = findKey().get(id)?.['number'];
+        if (number === undefined) return;
+        const targets = findLinked().all(Number(number));
+        deleteLinksFrom().run(Number(number));
+        for (const row of targets) prune(Number(row['target']));
+        prune(Number(number));
+      });
+    },
     keysOf: resultId => [
       ...findKeysOf()
         .all(resultId)

@@ -191,8 +191,10 @@ function save<R>(edge: EdgeState<R>, ran: Ran<R>): void {
   }
   const { local } = edge.vertex.caches;
   const keys = edge.vertex.inputs.length === 0 ? edge.rootKeys : [keyOfRun(edge)];
+  // Sources are known by what they hold. They make the same again.
+  const forced = edge.vertex.vertex.ignoreCache === true && edge.vertex.inputs.length > 0;
   for (const key of keys) {
-    const record = saveResult(local, key, value, ran.at);
+    const record = saveResult(local, key, value, ran.at, forced);
     if (record !== undefined) key.record = record;
   }
   const id = keys[0]?.ids.get(local.keys);

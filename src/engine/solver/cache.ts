@@ -47,6 +47,8 @@ export interface KeyStore {
   addResult(id: string, result: StoredResult): void;
   /** Forgets a result that is gone, the keys that then have neither results nor links from them, and so on up. */
   dropResult(resultId: string): void;
+  /** Forgets all links from a key, the keys that then have neither results nor links from them, and so on up. */
+  dropLinks(id: string): void;
   /** The keys that a result hangs under. */
   keysOf(resultId: string): readonly string[];
   /** A fresh random id. */

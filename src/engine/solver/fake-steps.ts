@@ -37,6 +37,8 @@ export interface FakeOptions {
   /** Called when a step runs, before it makes its result. */
   readonly exec?: (step: FakeStep, signal: AbortSignal, reporter: VertexReporter) => Promise<void>;
   readonly load?: (resultId: string) => Promise<void>;
+  /** What a step makes of its inputs; without it always the same. */
+  readonly value?: (step: FakeStep, inputs: readonly number[]) => number;
 }
 
 export interface FakeWorld {
@@ -151,7 +153,7 @@ export function fakeWorld(options: FakeOptions = {}): FakeWorld {
           await turn();
           await options.exec?.(step, signal, reporter);
           made += 1;
-          const value = resultValue(
+          const value = (options.value ?? resultValue)(
             step,
             inputs.map(input => input.value),
           );

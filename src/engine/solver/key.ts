@@ -95,9 +95,15 @@ export function idIn<R>(store: KeyStore, key: CacheKey<R>): string {
   return key.ids.get(store) ?? recordDigest(key.digest, key.output);
 }
 
-/** BuildKit's rule, odd as it is: any key of the first input has to lead there, and every key of each further input. */
+/**
+ * BuildKit's rule, odd as it is: any key of the first input has to lead there, and every key of each further input. But
+ * where the content of an input is known it alone decides: what its definition leads to may be of other content.
+ */
 function idByLinks<R>(store: KeyStore, key: CacheKey<R>): string {
-  const [first = [], ...further] = key.inputs;
+  const [first = [], ...further] = key.inputs.map(links => {
+    const content = links.filter(link => link.key.output === contentOutput);
+    return content.length > 0 ? content : links;
+  });
   const reach = (input: number, link: KeyLink<R>) =>
     store.targets(link.key.ids.get(store) ?? '', linkOf(key, input, link.selector));
   let ids = [...new Set(first.flatMap(link => reach(0, link)))];

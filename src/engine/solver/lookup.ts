@@ -55,6 +55,32 @@ export function findTargets<R>(
   }
 }
 
+/**
+ * Once the content of an input is known: whatever its content leads to is linked from its definition keys too, so that
+ * next time they are enough. Not the other way round, as BuildKit does: what a definition key leads to may have been made
+ * of other content, when the input was forced to run and made something else.
+ */
+export function linkToSameContent<R>(
+  caches: Caches<R>,
+  links: readonly KeyLink<R>[],
+  content: CacheKey<R>,
+  step: { readonly input: number; readonly digest: string; readonly output: number },
+): void {
+  const definitions = links.filter(({ key }) => key !== content);
+  for (const { keys } of all(caches)) {
+    const targets = keys.targets(idIn(keys, content), linkOf(step, step.input, ''));
+    if (targets.length === 0) continue;
+    const missing = definitions.flatMap(link => {
+      const known = keys.targets(idIn(keys, link.key), linkOf(step, step.input, link.selector));
+      return targets.filter(id => !known.includes(id)).map(id => ({ link, id }));
+    });
+    if (missing.length === 0) continue;
+    keys.transaction(() => {
+      for (const { link, id } of missing) addLink(keys, step, step.input, link, id);
+    });
+  }
+}
+
 function note(found: Candidates, id: string, store: KeyStore): void {
   const ids = found.get(id);
   if (ids === undefined) found.set(id, new Map([[store, id]]));
@@ -121,17 +147,20 @@ function withInputs<R>(key: CacheKey<R>): Set<CacheKey<R>> {
 
 /**
  * Saves a result under a key: the key's id is found or made, and every link that is missing, down to the roots. A
- * result that cannot be kept leaves only its links.
+ * result that cannot be kept leaves only its links. A step that was `forced` to run may have made something else than before: what
+ * stands on it by definition was made of that, and is not found any more; what its content leads to still is.
  */
 export function saveResult<R>(
   local: LocalCache<R>,
   key: CacheKey<R>,
   result: R,
   createdAt: Timestamp,
+  forced = false,
 ): CacheRecord<R> | undefined {
   const resultId = local.results.save(result);
   return local.keys.transaction(() => {
     const id = idIn(local.keys, key);
+    if (forced) local.keys.dropLinks(id);
     if (resultId !== undefined) local.keys.addResult(id, { id: resultId, createdAt });
     linkInputs(local.keys, key);
     return resultId === undefined ? undefined : { cache: local, key, resultId, createdAt };

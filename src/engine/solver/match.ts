@@ -2,7 +2,7 @@
 import { depOf, type EdgeState, edgeOf, type InputState, inputsOf, knownLinks, linksOf, Phase } from './edge.ts';
 import { messageOf } from './errors.ts';
 import { type CacheKey, type CacheRecord, contentOutput, type KeyLink, rootKey } from './key.ts';
-import { findRecords, findRoot, findTargets } from './lookup.ts';
+import { findRecords, findRoot, findTargets, linkToSameContent } from './lookup.ts';
 import type { ContentKey } from './op.ts';
 
 function isSame<R>(a: CacheRecord<R>, b: CacheRecord<R>): boolean {
@@ -68,9 +68,11 @@ export function learnContent<R>(edge: EdgeState<R>, input: InputState<R>, conten
   if (content === undefined || edge.map === undefined) return;
   input.contentKey = rootKey(content.digest, contentOutput, () => content.parts);
   probe(edge, input, [{ key: input.contentKey, selector: '' }]);
-  // Asked for its links only: next time the definition keys are enough.
-  const step = { digest: edge.map.digest, output: edge.output };
-  findTargets(edge.vertex.caches, knownLinks(edge, input), input.index, step, new Map());
+  linkToSameContent(edge.vertex.caches, knownLinks(edge, input), input.contentKey, {
+    input: input.index,
+    digest: edge.map.digest,
+    output: edge.output,
+  });
 }
 
 function probe<R>(edge: EdgeState<R>, input: InputState<R>, links: readonly KeyLink<R>[]): void {

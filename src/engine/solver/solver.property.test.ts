@@ -257,3 +257,65 @@ test('whatever is forced to run, pruned or cannot be loaded, the result is right
   await fc.assert(property, { numRuns: runs });
   t.diagnostic(`${builds} builds of ${runs} histories`);
 });
+
+test('steps that are forced to run, and make something else, are seen by all that stands on them', async t => {
+  let builds = 0;
+  const round = fc.record({ forced: fc.array(fc.nat(5), { maxLength: 2 }), world: fc.nat(2) });
+  const property = fc.asyncProperty(
+    fc.array(drafts, { minLength: 1, maxLength: 2 }),
+    fc.array(round, { minLength: 2, maxLength: 6 }),
+    async (lists, rounds) => {
+      let outside = 0;
+      const value = (step: FakeStep, inputs: readonly number[]) =>
+        step.ignoreCache
+          ? resultValue({ ...step, does: `${step.does} ${outside}` }, inputs)
+          : resultValue(step, inputs);
+      const world = fakeWorld({ value });
+      /** By what a step does and what of its inputs counts: the run that made its result. */
+      const done = new Map<string, { readonly run: number; readonly value: number }>();
+      let runs = 0;
+      for (const [index, { forced, world: now }] of rounds.entries()) {
+        outside = now;
+        const graph = graphOf(lists[index % lists.length] ?? []);
+        const copies = new Map<FakeStep, FakeStep>();
+        for (const step of graph) {
+          const inputs = step.inputs.map(input => ({ ...input, step: copies.get(input.step) ?? input.step }));
+          const ignoreCache = inputs.length > 0 && forced.some(does => step.does.startsWith(`step ${does} `));
+          copies.set(step, { ...step, inputs, ignoreCache });
+        }
+        const target = [...copies.values()].at(-1);
+        assert(target);
+        const made = new Map<FakeStep, { readonly run: number; readonly value: number }>();
+        const anew = new Set<string>();
+        for (const step of copies.values()) {
+          const inputs = step.inputs.map(input => made.get(input.step) ?? { run: 0, value: 0 });
+          const seen = step.inputs.map(({ selector, content }, input) =>
+            content ? [selector, inputs[input]?.value] : ['run', selector, inputs[input]?.run],
+          );
+          const identity = JSON.stringify([step.does, seen]);
+          const known = done.get(identity);
+          if (known !== undefined && !(step.ignoreCache && !anew.has(identity))) {
+            made.set(step, known);
+            continue;
+          }
+          anew.add(identity);
+          const result = {
+            run: ++runs,
+            value: value(
+              step,
+              inputs.map(input => input.value),
+            ),
+          };
+          done.set(identity, result);
+          made.set(step, result);
+        }
+        await using job = world.open();
+        const { result } = await job.build(world.edge(target));
+        assert.equal(result.value, made.get(target)?.value);
+        builds += 1;
+      }
+    },
+  );
+  await fc.assert(property, { numRuns: runs });
+  t.diagnostic(`${builds} builds of ${runs} histories`);
+});
