@@ -112,7 +112,7 @@ suite('why a step ran', { concurrency: 2 }, () => {
     it.write('Dockerfile', file(2));
     assert.equal((await it.build()).ran.length, 3);
     const last = await explained(it, 'cat /a');
-    assert.deepEqual(says(last), ['line 2 was written: RUN echo 1 > /a; chown 1 /a']);
+    assert.deepEqual(says(last), ['line 2 changed, it was: RUN echo 1 > /a; chown 1 /a']);
     assert.deepEqual(
       last.causes[0]?.path.map(name => name.replace(/^\[.*?\] /, '')),
       ['RUN cat /a > /b', 'COPY --from=build /a /', 'RUN echo 1 > /a; chown 2 /a'],

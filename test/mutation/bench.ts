@@ -3,9 +3,11 @@ import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  renameSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -18,6 +20,7 @@ import type { Builder } from '../../src/entry/builder/builder.ts';
 import { openEmbeddedBuilder } from '../../src/entry/builder/embedded.ts';
 import { type BuildRequest, type CacheRequest, PLAIN_REQUEST } from '../../src/entry/builder/request.ts';
 import { openBuildHistory } from '../../src/entry/cli/open-history.ts';
+import { setXattr } from '../../src/host/system/xattr.ts';
 import type { StepExplanation } from '../../src/insight/explain/explain-build.ts';
 import { BASE_IMAGES } from '../support/base-image.ts';
 import { startHttpServer } from '../support/http-server.ts';
@@ -46,11 +49,11 @@ export interface Bench extends AsyncDisposable {
 
 export async function openBench(entry: CorpusEntry): Promise<Bench> {
   const dir = mkdtempSync(join(tmpdir(), 'outcrop-mutation-'));
-  const context = join(dir, 'context');
-  const dockerfile = join(entry.inContext ? context : dir, 'Dockerfile');
   const secret = join(dir, 'secret');
   const state = initialState(entry);
+  let context = join(dir, state.place);
   const written = new Map<string, string>();
+  const made = new Set<string>();
   const builders = new Map<string, Builder>();
   await using stack = new AsyncDisposableStack();
   stack.defer(() => rmSync(dir, { recursive: true, force: true }));
@@ -62,27 +65,51 @@ export async function openBench(entry: CorpusEntry): Promise<Bench> {
 
   /** Writes only what is not there already, so that nothing changes by itself. */
   function writeContext(): void {
+    const place = join(dir, state.place);
+    if (place !== context) {
+      mkdirSync(dirname(place), { recursive: true });
+      renameSync(context, place);
+    }
+    context = place;
     for (const name of written.keys()) {
       if (state.files.has(name)) continue;
       rmSync(join(context, name));
       written.delete(name);
+    }
+    for (const name of made) {
+      if (state.directories.has(name)) continue;
+      if (!state.files.has(name)) rmSync(join(context, name), { recursive: true });
+      made.delete(name);
     }
     for (const [name, file] of state.files) {
       const path = join(context, name);
       mkdirSync(dirname(path), { recursive: true });
       const key = JSON.stringify(file);
       if (written.get(name) !== key) {
-        writeFile(path, file, state.backdated.includes(name));
+        const to =
+          file.hardLink !== undefined && isEqual(file, state.files.get(file.hardLink)) ? file.hardLink : undefined;
+        const keepTimes = state.backdated.includes(name);
+        writeFile(path, file, { keepTimes, ...(to === undefined ? {} : { hardLink: join(context, to) }) });
         written.set(name, key);
       }
-      if (state.touched.includes(name)) utimesSync(path, 1, 1);
     }
     for (const [name, mode] of state.directories) {
       mkdirSync(join(context, name), { recursive: true });
       chmodSync(join(context, name), Number.parseInt(mode, 8));
+      made.add(name);
     }
-    writeFileSync(dockerfile, state.lines.join('\n').replaceAll('{server}', server));
-    writeFileSync(secret, state.secret);
+    for (const name of state.touched) utimesSync(join(context, name), 1, 1);
+    for (const [name, { text }] of state.extra) {
+      const path = join(dir, state.extraDir, name);
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, text);
+    }
+    writeFileSync(dockerfile(), state.lines.join('\n').replaceAll('{server}', server));
+    if (state.secret !== undefined) writeFileSync(secret, state.secret);
+  }
+
+  function dockerfile(): string {
+    return join(entry.inContext ? context : dir, 'Dockerfile');
   }
 
   async function closeBuilder(root: string): Promise<void> {
@@ -106,7 +133,8 @@ export async function openBench(entry: CorpusEntry): Promise<Bench> {
       if (state.prune) await prune(root);
       const builder = builders.get(root) ?? openEmbeddedBuilder({ root: join(dir, root) });
       builders.set(root, builder);
-      const request = { ...requestOf(state, { context, dockerfile, secret }), cacheFrom, cacheTo };
+      const paths = { context, dockerfile: dockerfile(), secret, extra: join(dir, state.extraDir) };
+      const request = { ...requestOf(state, paths), cacheFrom, cacheTo };
       const built = builder.build(request, () => undefined, new AbortController().signal);
       const isFailed = await built.then(
         () => false,
@@ -127,18 +155,35 @@ export async function openBench(entry: CorpusEntry): Promise<Bench> {
   };
 }
 
-function writeFile(path: string, { text, mode, link, owner = 0 }: CorpusFile, keepTimes: boolean): void {
+function writeFile(
+  path: string,
+  { text, mode, link, xattr, owner = 0 }: CorpusFile,
+  { keepTimes, hardLink }: { readonly keepTimes: boolean; readonly hardLink?: string },
+): void {
   const before = lstatSync(path, { throwIfNoEntry: false });
+  // What is written through a link would change the file that it leads to.
+  if (before !== undefined && (hardLink !== undefined || !before.isFile() || before.nlink > 1))
+    rmSync(path, { recursive: true });
+  if (hardLink !== undefined) {
+    linkSync(hardLink, path);
+    return;
+  }
   if (link !== undefined) {
     rmSync(path, { force: true });
     symlinkSync(link, path);
     return;
   }
-  if (before?.isDirectory()) rmSync(path, { recursive: true });
   writeFileSync(path, text);
   chmodSync(path, Number.parseInt(mode, 8));
   chownSync(path, owner, owner);
+  if (xattr !== undefined) setXattr(path, 'user.note', Buffer.from(xattr));
   if (keepTimes && before !== undefined) utimesSync(path, before.atime, before.mtime);
+}
+
+/** Whether two names can be one file. */
+function isEqual(a: CorpusFile, b: CorpusFile | undefined): boolean {
+  const keyOf = ({ text, mode, link, xattr, owner }: CorpusFile) => JSON.stringify([text, mode, link, xattr, owner]);
+  return b !== undefined && keyOf(a) === keyOf(b);
 }
 
 /** A server of one file. */
@@ -147,24 +192,30 @@ async function startServer(state: State, stack: AsyncDisposableStack): Promise<s
 }
 
 function requestOf(
-  { entry, args, tags, flags, target }: State,
-  { context, dockerfile, secret }: Readonly<Record<'context' | 'dockerfile' | 'secret', string>>,
+  { entry, args, tags, flags, target, extra, extraTag, secret: value }: State,
+  paths: Readonly<Record<'context' | 'dockerfile' | 'secret' | 'extra', string>>,
 ): BuildRequest {
+  const { context, dockerfile, secret } = paths;
+  const named = extraTag === undefined ? paths.extra : `oci-layout://${BASE_IMAGES}:${extraTag}`;
   return {
     ...PLAIN_REQUEST,
+    ...flags.others,
     context: { kind: 'directory', dir: context },
     dockerfile: { kind: 'file', dir: dirname(dockerfile), filename: 'Dockerfile' },
     namedContexts: new Map([
       ['base', `oci-layout://${BASE_IMAGES}:${tags.base}`],
       ['other', `oci-layout://${BASE_IMAGES}:${tags.other}`],
+      ...(extra.size === 0 ? [] : [['extra', named] as const]),
     ]),
     ...(target === undefined ? {} : { target }),
-    buildArgs: args,
+    buildArgs: flags.arg === undefined ? args : new Map([...args, flags.arg]),
     labels: new Map(flags.label === undefined ? [] : [['label', flags.label]]),
     platforms: flags.platform === undefined ? (entry.platforms ?? []) : [flags.platform],
     noCache: flags.noCache ?? [],
     addHosts: flags.addHosts ?? [],
     ulimits: flags.ulimits ?? [],
-    secrets: [{ id: 'token', file: secret }],
+    ...(flags.network === undefined ? {} : { network: flags.network }),
+    ...(flags.shmSize === undefined ? {} : { shmSize: flags.shmSize }),
+    secrets: value === undefined ? [] : [{ id: 'token', file: secret }],
   };
 }

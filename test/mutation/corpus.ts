@@ -6,6 +6,10 @@ export interface CorpusFile {
   readonly mode: string;
   /** What it points to, if it is a link. */
   readonly link?: string;
+  /** The path of the file that it is a hard link to. */
+  readonly hardLink?: string;
+  /** The value of an extended attribute. */
+  readonly xattr?: string;
   /** User and group. */
   readonly owner?: number;
 }
@@ -22,6 +26,8 @@ export interface CorpusEntry {
   readonly platforms?: readonly string[];
   /** A COPY leaves files out, and follows links therefore. */
   readonly hasExclude?: true;
+  /** The files of the named context `extra`, a directory. */
+  readonly extra?: Readonly<Record<string, CorpusFile>>;
   /** The Dockerfile lies in the context, and so is a file of it. */
   readonly inContext?: true;
 }
@@ -384,5 +390,78 @@ COPY --from=right /a /a
 `,
     reads: ['src'],
     files: app,
+  },
+  {
+    name: 'ignored files',
+    dockerfile: `FROM base
+COPY src /src
+RUN echo v0 > /a
+COPY . /all/
+RUN echo v1 > /b
+`,
+    reads: ['package.json', 'package-lock.json', 'src'],
+    files: { ...app, '.dockerignore': text('.dockerignore\n*.log\ntmp'), 'debug.log': text('log'), 'tmp/x': text('x') },
+  },
+  {
+    name: 'targets that share a stage',
+    dockerfile: `FROM base AS deps
+COPY package.json /
+RUN echo v0 > /deps
+FROM base AS docs
+COPY src /src
+RUN echo v1 > /docs
+FROM base AS app
+COPY --from=deps /deps /deps
+RUN echo v2 > /app
+FROM app AS all
+COPY --from=docs /docs /docs
+RUN echo v3 > /all
+`,
+    reads: ['package.json', 'src'],
+    files: app,
+    target: 'app',
+  },
+  {
+    name: 'variables in lines',
+    dockerfile: `FROM base AS first
+ENV ONE=1 TWO=2
+ARG HIDDEN=x
+ENV HIDDEN=y
+RUN echo v0 $HIDDEN $ONE > /a
+ENV THREE=3 FOUR=4
+ENV FIVE=5
+RUN echo v1 > /b
+FROM base
+COPY --from=first /a /b /
+COPY package.json /
+RUN echo v2 > /c.txt
+`,
+    reads: ['package.json'],
+    files: app,
+  },
+  {
+    name: 'a named directory',
+    dockerfile: `FROM base
+COPY --from=extra etc/passwd /p
+RUN echo v0 > /a
+RUN --mount=from=extra,target=/mnt echo v1 > /b
+COPY package.json /
+`,
+    reads: ['package.json'],
+    files: app,
+    extra: { 'etc/passwd': text('passwd') },
+  },
+  {
+    name: 'sources in a list and mounts of directories',
+    dockerfile: `FROM base
+COPY package.json package-lock.json /p/
+RUN --mount=type=bind,source=src,target=/mnt echo v0 > /a
+RUN --mount=type=cache,target=/c,sharing=private echo v1 > /b
+COPY run.sh /usr/local/bin/run
+RUN echo v2 > /d
+RUN echo v3 > /e
+`,
+    reads: ['package.json', 'package-lock.json', 'src', 'run.sh'],
+    files: { ...app, 'run.sh': { text: '#!/bin/sh\n', mode: '0755' } },
   },
 ];

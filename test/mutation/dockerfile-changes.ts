@@ -12,9 +12,7 @@ import {
   replaceLine,
   silent,
 } from './mutation.ts';
-
-/** Names of files and images have to be there, so the arguments that hold them are changed with care. */
-export const isFreeArgument = (name: string): boolean => !/^(FLAVOUR|FROM_DIR|TARGETARCH)$/.test(name);
+import { isFreeArgument } from './stage-changes.ts';
 
 const isSwappable = (line = '') => /^(RUN (?!<<)|COPY (?!<<)|ENV (?!HOME_DIR))/.test(line) && !line.endsWith('\\');
 
@@ -130,7 +128,7 @@ export const dockerfileChanges: Readonly<Record<string, Maker>> = {
   },
 
   'write ADD for COPY': (state, pick) => {
-    const [index, line] = pick(linesOf(state, /^COPY (?![<[]|.*--from)/)) ?? [];
+    const [index, line] = pick(linesOf(state, /^COPY (?![<[]|.*--(from|parents))/)) ?? [];
     if (index === undefined || line === undefined) return undefined;
     return { ...lineChange(state, index, line.replace('COPY', 'ADD')), mayBeSilent: true };
   },

@@ -1,15 +1,5 @@
-/** Changes to the files of a build context. */
-import { filesOf, isAspect, isContent, isFile, isRead, type Maker, silent } from './mutation.ts';
-import type { State } from './state.ts';
-
-const isMade = (path: string) => path.includes('/new-');
-
-/** A directory of sources that steps read as a whole. */
-function directoryOf(state: State, pick: <T>(list: readonly T[]) => T | undefined): string | undefined {
-  const [beside] = pick(filesOf(state, one => one.startsWith('src/'))) ?? [];
-  const directory = beside?.slice(0, beside.lastIndexOf('/'));
-  return directory !== undefined && isRead(state.entry, `${directory}/new-`) ? directory : undefined;
-}
+/** Changes to files of a build context. */
+import { directoryOf, filesOf, isAspect, isContent, isFile, isMade, isRead, type Maker, silent } from './mutation.ts';
 
 export const fileChanges: Readonly<Record<string, Maker>> = {
   'edit a file': (state, pick, fresh) => {
@@ -111,70 +101,94 @@ export const fileChanges: Readonly<Record<string, Maker>> = {
     };
   },
 
-  'put a directory in the place of a file': (state, pick, fresh) => {
-    const [path] = pick(filesOf(state, one => isMade(one) && isRead(state.entry, one))) ?? [];
-    if (path === undefined) return undefined;
-    const inside = `${path}/new-${fresh()}.ts`;
-    const isItself = isFile(path, isAspect('type'));
-    const isInside = isFile(inside, ({ change }) => change === 'added');
-    return {
-      what: `a directory in the place of ${path}`,
-      apply: () => {
-        state.files.delete(path);
-        state.files.set(inside, { text: `${inside}\n`, mode: '0644' });
-      },
-      about: [path],
-      isCause: cause => isItself(cause) || isInside(cause),
-    };
-  },
-
-  'add a directory': (state, pick, fresh) => {
+  'add a file of a name that is not plain': (state, pick, fresh) => {
     const directory = directoryOf(state, pick);
     if (directory === undefined) return undefined;
-    const path = `${directory}/dir-${fresh()}`;
+    const path = `${directory}/new-é ${fresh()} #"$x.ts`;
     return {
-      what: `mkdir ${path}`,
-      apply: () => state.directories.set(path, '0755'),
+      what: `add ${path}`,
+      apply: () => state.files.set(path, { text: `${path}\n`, mode: '0644' }),
       about: [path],
-      isCause: isFile(path, ({ change, after }) => change === 'added' && after?.type === 'directory'),
+      isCause: isFile(path, ({ change }) => change === 'added'),
     };
   },
 
-  'change the mode of a directory': (state, pick) => {
-    const path = pick(['src/lib', ...state.directories.keys()]);
-    const isThere = [...state.files.keys(), ...state.directories.keys()].some(one => `${one}/`.startsWith(`${path}/`));
-    if (path === undefined || !isThere || !isRead(state.entry, path)) return undefined;
-    const mode = pick(['0700', '0750', '0755'].filter(one => one !== (state.directories.get(path) ?? '0755'))) ?? '0';
+  'copy a file': (state, pick, fresh) => {
+    const directory = directoryOf(state, pick);
+    const [from, file] = pick(filesOf(state, one => isRead(state.entry, one))) ?? [];
+    if (directory === undefined || file === undefined) return undefined;
+    const path = `${directory}/new-${fresh()}.ts`;
     return {
-      what: `chmod ${mode} ${path}`,
-      apply: () => state.directories.set(path, mode),
+      what: `cp ${from} ${path}`,
+      apply: () => state.files.set(path, file),
+      about: [path, from ?? ''],
+      isCause: isFile(path, ({ change }) => change === 'added'),
+    };
+  },
+
+  'empty a file': (state, pick) => {
+    const isIt = (one: string) => isMade(one) && isRead(state.entry, one) && state.files.get(one)?.text !== '';
+    const [path, file] = pick(filesOf(state, isIt)) ?? [];
+    if (path === undefined || file === undefined) return undefined;
+    return {
+      what: `empty ${path}`,
+      apply: () => state.files.set(path, { ...file, text: '' }),
       about: [path],
-      isCause: isFile(path, cause => isAspect('mode')(cause) && cause.after?.mode === mode),
+      isCause: isFile(path, isContent),
       mayBeSilent: true,
     };
   },
 
-  'add a link': (state, pick, fresh) => {
-    const directory = directoryOf(state, pick);
-    if (directory === undefined || state.entry.hasExclude) return undefined;
-    const path = `${directory}/link-${fresh()}`;
+  'rename a file over another one': (state, pick) => {
+    const [path, file] = pick(filesOf(state, one => isMade(one) && isRead(state.entry, one))) ?? [];
+    const isOther = (one: string) => one !== path && isMade(one) && isRead(state.entry, one);
+    const [onto, old] = pick(filesOf(state, isOther)) ?? [];
+    if (path === undefined || file === undefined || onto === undefined || old === undefined) return undefined;
+    if (file.xattr !== old.xattr) return undefined;
+    const isGone = isFile(path, ({ change }) => change === 'removed');
+    const aspects = [old.text === file.text ? '' : 'content', old.mode === file.mode ? '' : 'mode'].filter(Boolean);
+    const isChanged = isFile(onto, cause => cause.change === 'changed' && cause.aspects.join() === aspects.join());
     return {
-      what: `link ${path}`,
-      apply: () => state.files.set(path, { text: '', link: `to-${fresh()}`, mode: '0777' }),
-      about: [path],
-      isCause: isFile(path, ({ change, after }) => change === 'added' && after?.type === 'symlink'),
+      what: `mv ${path} ${onto}`,
+      apply: () => {
+        state.files.delete(path);
+        state.files.set(onto, file);
+      },
+      about: [path, onto],
+      isCause: cause => isGone(cause) || isChanged(cause),
+      mayBeSilent: true,
     };
   },
 
-  'change the target of a link': (state, pick, fresh) => {
-    const [path, file] = pick([...state.files].filter(([, { link }]) => link !== undefined)) ?? [];
-    if (path === undefined || file === undefined || !isRead(state.entry, path)) return undefined;
-    const link = `to-${fresh()}`;
+  'swap two files': (state, pick) => {
+    const files = filesOf(state, one => isRead(state.entry, one));
+    const [[path, file] = [], [other, second] = []] = [pick(files), pick(files)];
+    if (path === undefined || other === undefined || file === undefined || second === undefined) return undefined;
+    if (file.text === second.text || file.xattr !== second.xattr) return undefined;
+    const aspects = file.mode === second.mode ? 'content' : 'content,mode';
+    const isSwapped = ({ change, aspects: found }: { change: string; aspects: readonly string[] }) =>
+      change === 'changed' && found.join() === aspects;
+    const [isOne, isOther] = [isFile(path, isSwapped), isFile(other, isSwapped)];
     return {
-      what: `link ${path} to ${link}`,
-      apply: () => state.files.set(path, { ...file, link }),
+      what: `swap ${path} and ${other}`,
+      apply: () => {
+        state.files.set(path, second);
+        state.files.set(other, file);
+      },
+      about: [path, other],
+      isCause: cause => isOne(cause) || isOther(cause),
+      mayBeSilent: true,
+    };
+  },
+
+  'change an extended attribute': (state, pick, fresh) => {
+    const [path, file] = pick(filesOf(state, one => isRead(state.entry, one))) ?? [];
+    if (path === undefined || file === undefined) return undefined;
+    return {
+      what: `an extended attribute of ${path}`,
+      apply: () => state.files.set(path, { ...file, xattr: fresh() }),
       about: [path],
-      isCause: isFile(path, cause => isAspect('target')(cause) && cause.after?.value === link),
+      isCause: isFile(path, isAspect('extended attributes')),
     };
   },
 
@@ -188,34 +202,5 @@ export const fileChanges: Readonly<Record<string, Maker>> = {
     if (path === undefined || file === undefined) return undefined;
     const text = `${file.text}${fresh()}\n`;
     return silent(`edit ${path}, which nothing reads`, () => state.files.set(path, { ...file, text }));
-  },
-
-  'ignore a file': (state, pick) => {
-    const ignore = state.files.get('.dockerignore');
-    const [path] = pick(filesOf(state, one => isRead(state.entry, one) && one.includes('/'))) ?? [];
-    if (ignore === undefined || path === undefined) return undefined;
-    const isIgnored = isFile(path, cause => cause.change === 'removed' && cause.ignore === true);
-    const isItself = isFile('.dockerignore', isContent);
-    return {
-      what: `ignore ${path}`,
-      apply: () => state.files.set('.dockerignore', { ...ignore, text: `${ignore.text}${path}\n` }),
-      about: [path],
-      isCause: cause => isIgnored(cause) || isItself(cause),
-      isLast: true,
-    };
-  },
-
-  'stop ignoring a file': state => {
-    const ignore = state.files.get('.dockerignore');
-    if (ignore === undefined || !ignore.text.includes('*.log\n')) return undefined;
-    const isSeen = isFile('debug.log', cause => cause.change === 'added' && cause.ignore === true);
-    const isItself = isFile('.dockerignore', isContent);
-    return {
-      what: 'ignore *.log no more',
-      apply: () => state.files.set('.dockerignore', { ...ignore, text: ignore.text.replace('*.log\n', '') }),
-      about: ['.dockerignore'],
-      isCause: cause => isSeen(cause) || isItself(cause),
-      isLast: true,
-    };
   },
 };

@@ -65,6 +65,16 @@ export function filesOf(state: State, test: (path: string) => boolean) {
   return [...state.files].filter(([path, { link }]) => link === undefined && test(path));
 }
 
+/** A file that a change added: no Dockerfile names it. */
+export const isMade = (path: string): boolean => path.includes('/new-');
+
+/** A directory of sources that steps read as a whole. */
+export function directoryOf(state: State, pick: Picker): string | undefined {
+  const [beside] = pick(filesOf(state, one => one.startsWith('src/'))) ?? [];
+  const directory = beside?.slice(0, beside.lastIndexOf('/'));
+  return directory !== undefined && isRead(state.entry, `${directory}/new-`) ? directory : undefined;
+}
+
 /** A silent change. */
 export function silent(what: string, apply: () => void): Mutation {
   return { what, apply, about: [], isCause: () => false, isSilent: true };

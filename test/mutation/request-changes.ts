@@ -1,6 +1,16 @@
 /** Changes to what a build is given besides its files and its Dockerfile: arguments, images, flags, what the root holds. */
-import { isFreeArgument } from './dockerfile-changes.ts';
-import { isRecord, isVariable, lineChange, linesOf, type Maker, replaceLine, silent } from './mutation.ts';
+import {
+  isContent,
+  isFile,
+  isRecord,
+  isVariable,
+  lineChange,
+  linesOf,
+  type Maker,
+  replaceLine,
+  silent,
+} from './mutation.ts';
+import { isFreeArgument } from './stage-changes.ts';
 
 export const requestChanges: Readonly<Record<string, Maker>> = {
   'change a build argument': (state, pick, fresh) => {
@@ -163,6 +173,122 @@ export const requestChanges: Readonly<Record<string, Maker>> = {
       mayBeSilent: true,
     };
   },
+
+  'cut the build off from the network': state => ({
+    what: '--network none',
+    apply: () => {
+      state.flags = { network: 'none' };
+    },
+    about: [],
+    isCause: cause => cause.kind === 'option' && cause.name === '--network',
+    isOfBuild: true,
+    mayBeSilent: true,
+  }),
+
+  'set the size of shared memory': (state, _, fresh) => ({
+    what: '--shm-size',
+    apply: () => {
+      state.flags = { shmSize: 2 ** 20 * (1 + (Number.parseInt(fresh(), 36) % 100)) };
+    },
+    about: [],
+    isCause: cause => cause.kind === 'option' && cause.name === '--shm-size',
+    isOfBuild: true,
+    mayBeSilent: true,
+  }),
+
+  'name the host of the steps': (state, _, fresh) => ({
+    what: '--build-arg BUILDKIT_SANDBOX_HOSTNAME',
+    apply: () => {
+      state.flags = { arg: ['BUILDKIT_SANDBOX_HOSTNAME', `h${fresh()}`] };
+    },
+    about: [],
+    isCause: cause => cause.kind === 'option' && cause.name === 'BUILDKIT_SANDBOX_HOSTNAME',
+    isOfBuild: true,
+    mayBeSilent: true,
+  }),
+
+  'give a proxy': (state, pick, fresh) =>
+    silent('--build-arg of a proxy', () => {
+      state.flags = { arg: [pick(['HTTP_PROXY', 'no_proxy']) ?? '', `http://${fresh()}`] };
+    }),
+
+  'give flags that no key holds': (state, pick, fresh) => {
+    const flags = pick([
+      { tags: [`t${fresh()}`] },
+      { pull: true },
+      { attests: new Map([['provenance', 'mode=max']]) },
+      { attests: new Map([['sbom', 'disabled=true']]) },
+      { coldMounts: true as const },
+      { outputs: [{ type: 'image' as const, attributes: { name: `n${fresh()}` } }] },
+    ]);
+    return silent(`flags ${Object.keys(flags ?? {})}`, () => {
+      state.flags = { others: flags ?? {} };
+    });
+  },
+
+  'give a build argument no more': (state, pick) => {
+    const name = pick([...state.args.keys()].filter(one => isFreeArgument(one) && !one.startsWith('NOTHING')));
+    if (name === undefined) return undefined;
+    return {
+      what: `no --build-arg ${name}`,
+      apply: () => state.args.delete(name),
+      about: [name],
+      isCause: isVariable('ARG', name),
+      mayBeSilent: true,
+    };
+  },
+
+  'give no secret, or again': state => {
+    if (!state.lines.some(line => line.includes('type=secret'))) return undefined;
+    return silent('the presence of a secret', () => {
+      state.secret = state.secret === undefined ? 'again' : undefined;
+    });
+  },
+
+  'edit a file of a named directory': (state, pick, fresh) => {
+    const [path, file] = pick([...state.extra]) ?? [];
+    if (path === undefined || file === undefined || state.extraTag !== undefined) return undefined;
+    return {
+      what: `edit ${path} of the context extra`,
+      apply: () => state.extra.set(path, { ...file, text: `${file.text}${fresh()}\n` }),
+      about: [`extra ${path}`],
+      isCause: isFile(path, isContent),
+    };
+  },
+
+  'name another directory': (state, pick, fresh) => {
+    if (state.extra.size === 0 || state.extraTag !== undefined) return undefined;
+    return {
+      what: '--build-context extra=another',
+      apply: () => {
+        state.extraDir = `extra-${fresh()}`;
+        const [path, file] = pick([...state.extra]) ?? [];
+        if (path && file) state.extra.set(path, { ...file, text: `${file.text}${fresh()}\n` });
+      },
+      about: ['extra'],
+      isCause: cause =>
+        (cause.kind === 'file' && state.extra.has(cause.path) && isContent(cause)) ||
+        (cause.kind === 'option' && cause.name === '--build-context extra'),
+    };
+  },
+
+  'name an image in the place of a directory': state => {
+    if (state.extra.size === 0) return undefined;
+    return {
+      what: '--build-context extra=oci-layout://…',
+      apply: () => {
+        state.extraTag = 'layer';
+      },
+      about: ['extra'],
+      isCause: cause => cause.kind === 'option' && cause.name === '--build-context extra',
+      isLast: true,
+    };
+  },
+
+  'build in another place': (state, _, fresh) =>
+    silent('the same context elsewhere', () => {
+      state.place = `place-${fresh()}/context`;
+    }),
 
   'break an instruction': (state, pick, fresh) => {
     const [index, line] = pick(linesOf(state, /^RUN echo v\w+/)) ?? [];

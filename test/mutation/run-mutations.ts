@@ -75,10 +75,13 @@ export async function runMutations(
     beside?: Mutation,
   ): { name: string; mutation: Mutation } {
     const names = Object.keys(makers).filter(name => name !== MENDS && isAllowed(name));
+    const isRareFirst = next() < 0.5;
+    const byRarity = isRareFirst ? names.toSorted((a, b) => (kinds[a] ?? 0) - (kinds[b] ?? 0)) : [];
     for (let tries = 0; ; tries++) {
       const mended = makers[MENDS]?.(state, pick, fresh);
       // What can seldom be made is as likely as the rest at first; after that anything that can be made will do.
-      const name = mended === undefined ? (tries < 4 ? kindOf(names) : (pick(names) ?? '')) : MENDS;
+      const drawn = isRareFirst ? byRarity[tries] : tries < 4 ? kindOf(names) : pick(names);
+      const name = mended === undefined ? (drawn ?? pick(names) ?? '') : MENDS;
       const mutation = mended ?? makers[name]?.(state, pick, fresh);
       if (mutation === undefined || mutation.about.some(one => beside?.about.includes(one))) continue;
       mutation.apply();

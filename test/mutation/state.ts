@@ -1,4 +1,5 @@
 /** What a build is made of, as the mutation test has it, and a generator of random choices that a seed decides. */
+import type { BuildRequest } from '../../src/entry/builder/request.ts';
 import type { CorpusEntry, CorpusFile } from './corpus.ts';
 
 /** Flags of the next build only. */
@@ -8,6 +9,11 @@ interface Flags {
   readonly ulimits?: string[];
   readonly platform?: string;
   readonly label?: string;
+  readonly network?: string;
+  readonly shmSize?: number;
+  /** A build argument of this build only. */
+  readonly arg?: readonly [string, string];
+  readonly others?: Partial<BuildRequest>;
 }
 
 export interface State {
@@ -20,7 +26,14 @@ export interface State {
   /** The tags of the images that the names `base` and `other` stand for. */
   readonly tags: { base: string; other: string };
   target: string | undefined;
-  secret: string;
+  /** Undefined where none is given. */
+  secret: string | undefined;
+  /** The files of the named context `extra`, where it lies, and the tag of the image that takes its place. */
+  readonly extra: Map<string, CorpusFile>;
+  extraDir: string;
+  extraTag: string | undefined;
+  /** The name of the directory of the context. */
+  place: string;
   /** What is downloaded. */
   download: string;
   flags: Flags;
@@ -45,6 +58,10 @@ export function initialState(entry: CorpusEntry): State {
     tags: { base: 'latest', other: 'layer' },
     target: entry.target,
     secret: 'first',
+    extra: new Map(Object.entries(entry.extra ?? {})),
+    extraDir: 'extra',
+    extraTag: undefined,
+    place: 'context',
     download: 'first\n',
     flags: {},
     touched: [],

@@ -142,6 +142,7 @@ function explainSources(database: Database, keys: SqliteKeyStore, history: Histo
     },
     differingParts: (one, other) => keys.differingParts(one, other),
     earlier: (build, limit) => history.list({ project: build, before: build.number, limit }),
+    recent: ({ number }, limit) => history.list({ before: number, limit }),
     removal(names) {
       removals ??= openRemovalLog(database);
       return removals.find(names);

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { shownSteps } from '../../insight/explain/build-view.ts';
+import { stepOutcome } from '../../insight/explain/step-outcome.ts';
 import type { BuildSummary, StepRecord } from '../../insight/history/build-record.ts';
 import { UsageError } from './errors.ts';
 import { findBuild, type OpenHistory, openBuildHistory } from './open-history.ts';
@@ -75,8 +76,9 @@ export function inspectBuild(name: string | undefined, { json }: { readonly json
 
 function stepRow(step: StepRecord): string[] {
   const { stage, number, text } = stepLabel(step);
-  const took = step.outcome === 'ran' ? formatDuration(step.duration ?? 0) : '';
-  const how = step.error === undefined ? (step.cached ? 'cached' : (step.outcome ?? '')) : 'failed';
+  const how = stepOutcome(step);
+  const isWork = how === 'ran' || how === 'failed' || how === 'cancelled';
+  const took = isWork ? formatDuration(step.duration ?? 0) : '';
   return [stage, number, how, took, text.split('\n')[0] ?? ''];
 }
 

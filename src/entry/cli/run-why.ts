@@ -1,4 +1,4 @@
-import type { StepExplanation } from '../../insight/explain/explain-build.ts';
+import type { BuildExplanation, StepExplanation } from '../../insight/explain/explain-build.ts';
 import { didYouMean, UsageError } from './errors.ts';
 import { findBuild, type OpenHistory, openBuildHistory } from './open-history.ts';
 import { matchesStep, stepLabel } from './step-selector.ts';
@@ -23,15 +23,31 @@ export function runWhy(words: readonly string[], flags: WhyFlags, root?: string,
   const explanation = opened.explain(findBuild(opened.history, build), against);
   const context = opened.catalogue(explanation, now);
   const steps = stepWord === undefined ? explanation.steps : stepsNamed(explanation.steps, stepWord);
-  if (stepWord !== undefined && steps.length === 0) {
-    const known = explanation.steps.map(({ record }) => stepLabel(record).text);
-    throw new UsageError(
-      `build ${explanation.build.number} has no step ${JSON.stringify(stepWord)}${didYouMean(stepWord, known)}; name it by its text, STAGE/NUMBER or :LINE`,
-    );
-  }
+  if (stepWord !== undefined && steps.length === 0) throw noStep(explanation, stepWord);
   if (flags.json) return `${JSON.stringify(explanationJson(context, steps), undefined, 2)}\n`;
   if (stepWord === undefined) return buildText(context, steps);
   return steps.map(step => stepText(step, context)).join('\n');
+}
+
+/** That a build has no such step, with what it has. */
+function noStep({ build: { number, status }, steps }: BuildExplanation, word: string): UsageError {
+  if (steps.length === 0) {
+    const why =
+      status === 'running' ? 'is still running' : status === 'done' ? 'has none' : `was ${status} before that`;
+    return new UsageError(`the steps of build ${number} are not known: it ${why}`);
+  }
+  const labels = steps.map(({ record }) => stepLabel(record));
+  const stages = [...new Set(labels.map(({ stage }) => stage))].filter(stage => stage !== '');
+  const known = [
+    ...stages,
+    ...labels.map(one => `${one.stage === '' ? '' : `${one.stage}/`}${one.number.split('/')[0]}`),
+    ...labels.map(({ text }) => text),
+  ];
+  const meant = didYouMean(word, known);
+  const ofStages = meant === '' && stages.length > 0 ? ` Its stages are ${stages.join(', ')}.` : '';
+  return new UsageError(
+    `build ${number} has no step ${JSON.stringify(word)}${meant}; name it by a part of its text, its stage, STAGE/NUMBER or :LINE, as outcrop why ${number} lists them.${ofStages}`,
+  );
 }
 
 /** The steps that a word names: all of a stage of that name, else those that match it. */

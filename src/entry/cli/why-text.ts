@@ -59,21 +59,48 @@ export function buildText(context: CatalogueContext, steps: readonly StepExplana
   const { explanation, now } = context;
   const { build } = explanation;
   const columns = columnsOf(steps);
-  const lines = steps.map(step =>
-    `  ${labelText(step, columns)}  ${outcomeText(step)}  ${reasonText(step, context)}`.trimEnd(),
+  const outcomes = steps.map(outcomeText);
+  const widest = Math.max(0, ...outcomes.map(text => text.length));
+  const lines = steps.map((step, index) =>
+    `  ${labelText(step, columns)}  ${outcomes[index]?.padEnd(widest)}  ${reasonText(step, context)}`.trimEnd(),
   );
-  const { counts, status, duration = 0 } = build;
+  const { counts, status, duration } = build;
+  if (status === 'running' || steps.length === 0) return `${buildWords(build, now)}, ${withoutSteps(build)}\n`;
   const ran = counts === undefined ? '' : `${counts.ran} of ${counts.steps} steps ran, `;
   const against = new Set(steps.flatMap(step => step.against ?? []));
-  const compared = against.size === 0 ? '' : `; compared with build ${[...against].sort((a, b) => b - a).join(', ')}`;
+  const compared =
+    against.size === 0
+      ? ''
+      : `; compared with build ${[...against].sort((a, b) => b - a).join(', ')}${placeOf(Math.max(...against), explanation)}`;
   const ids = [...new Set(steps.flatMap(step => surprisesAt(step, context).map(({ id }) => id)))];
   return [
-    `${buildWords(build, now)}, ${status}: ${ran}${formatDuration(duration)}${compared}`,
+    `${buildWords(build, now)}, ${status}: ${ran}${formatDuration(duration ?? 0)}${compared}`,
     '',
     ...lines,
     ...(ids.length === 0 ? [] : ['', `  docs: ${ids.map(id => `docs/surprises/${id}.md`).join(', ')}`]),
     '',
   ].join('\n');
+}
+
+/** Why there is nothing to tell of the steps of a build. */
+function withoutSteps({ status, error }: BuildSummary): string {
+  switch (status) {
+    case 'running':
+      return 'running: what its steps did is known when it has ended';
+    case 'interrupted':
+      return 'interrupted: its process was ended before it could keep what its steps did';
+    case 'done':
+      return 'done: it had no steps';
+    default:
+      return `${status} before it had any steps${error === undefined ? '' : `: ${error.split('\n', 1)[0]}`}`;
+  }
+}
+
+/** Where a build was made, if that is not where the explained one was. */
+function placeOf(number: number, { build, comparison }: BuildExplanation): string {
+  const past = comparison(number)?.past.summary;
+  if (past === undefined || (past.context === build.context && past.dockerfile === build.dockerfile)) return '';
+  return past.context === build.context ? ` of ${past.dockerfile}` : ` of ${past.context}`;
 }
 
 /** What a build would do with a step; `maybe`: a hit if what it reads comes out as before. */
@@ -101,8 +128,7 @@ export function planText(
 }
 
 function outcomeText({ outcome, duration }: StepExplanation): string {
-  const text = outcome === 'ran' || outcome === 'failed' ? `${outcome} ${formatDuration(duration ?? 0)}` : outcome;
-  return text.padEnd(11);
+  return duration === undefined ? outcome : `${outcome} ${formatDuration(duration)}`;
 }
 
 /** Why a step ended as it did, in one line. */
@@ -141,7 +167,7 @@ function shortCause({ cause }: FoundCause): string {
 export function stepText(step: StepExplanation, context: CatalogueContext): string {
   const { explanation, now } = context;
   const { build } = explanation;
-  const lines = [`${labelText(step, columnsOf([step]))}   ${outcomeText(step).trim()}, ${buildWords(build, now)}`, ''];
+  const lines = [`${labelText(step, columnsOf([step]))}   ${outcomeText(step)}, ${buildWords(build, now)}`, ''];
   if (step.causes.length > 0) lines.push(...causeTree(step, explanation), '');
   else {
     const reason = reasonText(step, context);
@@ -213,7 +239,5 @@ function sameParts(step: StepExplanation, { explanation, parts }: CatalogueConte
   const changed = step.causes.filter(({ cause, path }) => cause.kind === 'file' && path.length === 1).length;
   const others = files.filter(({ kind }) => kind === 'file').length - changed;
   if (changed > 0 && others > 0) words.push(`${others} other ${others === 1 ? 'file' : 'files'}`);
-  return words.length === 0
-    ? ''
-    : `same as in build ${explanation.comparison(against)?.past.summary.number}: ${words.join(', ')}`;
+  return words.length === 0 ? '' : `same as in build ${against}${placeOf(against, explanation)}: ${words.join(', ')}`;
 }

@@ -20,6 +20,9 @@ export interface BaseCauses {
   moved(now: number, past: number): Cause | undefined;
 }
 
+/** The names of images and contexts in an instruction. */
+const NAMES = /(?:from=|^FROM\s+(?:--\S+\s+)*)([^\s,@]+)/gi;
+
 export function baseCauses(builds: Builds, reader: ComparisonReader): BaseCauses {
   const { past, now, alignment } = builds;
   const image = (view: BuildView, step: number | undefined) => imageOf(partsOf(view.steps[step ?? -1], reader.parts));
@@ -36,7 +39,7 @@ export function baseCauses(builds: Builds, reader: ComparisonReader): BaseCauses
       return causes.length > 0 ? causes : [movedTo(consumer, current, old, isRead)];
     }
     if (isSame(after, before)) return [];
-    const causes = nowImage || pastImage ? ofStage(consumer) : [];
+    const causes = nowImage || pastImage ? [...ofStage(consumer), ...ofNamedContexts(consumer)] : [];
     if (causes.length > 0) return causes;
     const [name, value] = nameOf(after);
     return [{ kind: 'source', name, ...given('before', nameOf(before)[1]), ...given('after', value) }];
@@ -95,9 +98,36 @@ export function baseCauses(builds: Builds, reader: ComparisonReader): BaseCauses
       const stage = one && now.model ? stageOf(now.model, one) : undefined;
       return isRead ? place.text : (stage?.from.text ?? '');
     });
-    const words = texts.flatMap(text => [...text.matchAll(/(?:from=|^FROM\s+(?:--\S+\s+)*)([^\s,@]+)/gi)]);
+    const words = texts.flatMap(text => [...text.matchAll(NAMES)]);
     const isSaid = (one: string) => words.some(([, word = '']) => one === word || one.endsWith(`/${word}`));
     return isSaid(other) && !isSaid(name) ? other : name;
+  }
+
+  /** Of the names that a step reads from those that stand for something else now. */
+  function ofNamedContexts(consumer: number): Cause[] {
+    const [is, was] = [now, past].map(({ summary }) => summary.options.namedContexts ?? {});
+    return namesSaid(consumer).flatMap(name =>
+      is?.[name] === was?.[name]
+        ? []
+        : [
+            {
+              kind: 'option' as const,
+              name: `--build-context ${name}`,
+              ...given('before', was?.[name]),
+              ...given('after', is?.[name]),
+            },
+          ],
+    );
+  }
+
+  /** The names that a step's own text and the FROM of its stage say. */
+  function namesSaid(consumer: number): string[] {
+    const texts = (now.steps[consumer]?.places ?? []).flatMap(place => {
+      const one = now.instructionAt(place);
+      const stage = one && now.model ? stageOf(now.model, one) : undefined;
+      return [place.text, stage?.from.text ?? ''];
+    });
+    return texts.flatMap(text => [...text.matchAll(NAMES)].map(([, word = '']) => word));
   }
 
   function ofStage(consumer: number): Cause[] {

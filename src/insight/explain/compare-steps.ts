@@ -8,6 +8,7 @@ import { type Cause, causeKey, type FileCause } from './cause.ts';
 import { definitionCauses, textCauses } from './definition-causes.ts';
 import { type ContentCheck, fileChanges } from './file-changes.ts';
 import { lineageOf } from './lineage.ts';
+import { filesAsSelected } from './selected-files.ts';
 import { baseOf, isDirectory, isInline, partsOf } from './step-kind.ts';
 import { type Builds, given, type InstructionPair, instructionCause } from './variables.ts';
 
@@ -216,8 +217,17 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
         return;
       }
       const isLocal = isDirectory(now.steps[target], reader.parts);
-      files = fileChanges(...reader.differingParts(was, content), {
-        onlyCommon: selectsOthers(instruction) || keysOf(after, input).selector !== keysOf(before, oldInput).selector,
+      const keys = [keysOf(before, oldInput), keysOf(after, input)] as const;
+      const lists = filesAsSelected(
+        reader.differingParts(was, content),
+        [
+          { ...keys[0], content: was },
+          { ...keys[1], content },
+        ],
+        reader.parts,
+      );
+      files = fileChanges(...lists, {
+        onlyCommon: selectsOthers(instruction) || keys[1].selector !== keys[0].selector,
         ...(isLocal && reader.sameContent ? { sameContent: reader.sameContent } : {}),
       });
       if (isLocal && isDirectory(past.steps[source], reader.parts)) {
@@ -272,10 +282,18 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
   return { ...builds, counterpart: lineage.counterpart, difference, causes };
 }
 
-/** Whether an instruction leaves out other files than before; which paths it names is in the selector. */
+/** Whether an instruction names other sources than before, or leaves out other files of them. */
 function selectsOthers(instruction: InstructionPair | undefined): boolean {
+  const { now, past } = instruction ?? {};
   const flags = (text = '') => [...text.matchAll(/--(?:exclude|parents)\S*/g)].join(' ');
-  return flags(instruction?.now.full) !== flags(instruction?.past.full);
+  const sources = (text = '') =>
+    text
+      .match(/[^\s,"[\]]+/g)
+      ?.filter(word => !word.startsWith('--'))
+      .slice(1, -1)
+      .join(' ');
+  const isCopy = now?.keyword === 'COPY' || now?.keyword === 'ADD';
+  return flags(now?.full) !== flags(past?.full) || (isCopy && sources(now.text) !== sources(past?.text));
 }
 
 function unique(causes: readonly Cause[]): Cause[] {

@@ -39,6 +39,9 @@ const OPTIONS: Readonly<Record<string, string>> = {
   validExitCodes: 'valid exit codes',
 };
 
+/** Where `--shm-size` mounts memory. */
+const SHARED_MEMORY = '/dev/shm';
+
 /** The causes behind a definition that differs, each as near to what a person changed as can be told. */
 export function definitionCauses(change: DefinitionChange): Cause[] {
   const changes = partChanges(change.past, change.now);
@@ -76,6 +79,15 @@ function partCauses(part: PartChange, change: DefinitionChange): Cause[] {
   const { instruction, builds } = change;
   const { kind, name, before, after } = part;
   if (kind === 'platform') return [{ kind: 'platform', ...given('before', before), ...given('after', after) }];
+  if (kind === 'mount') {
+    // The root is listed only beside other mounts.
+    if (name === '/' && !before && !after) return [];
+    if (name === SHARED_MEMORY && !isMounted(SHARED_MEMORY, instruction)) {
+      return [
+        { kind: 'option', name: '--shm-size', ...given('before', sizeOf(before)), ...given('after', sizeOf(after)) },
+      ];
+    }
+  }
   // Flags of the build are told for themselves, whatever else was written anew.
   const isFlag = OPTIONS[kind] !== undefined && !(kind === 'network' && setsNetwork(instruction));
   const found = instruction === undefined || isFlag ? [] : instructionCauses(part, instruction, builds);
@@ -97,6 +109,15 @@ function partCauses(part: PartChange, change: DefinitionChange): Cause[] {
       ...given('after', after),
     },
   ];
+}
+
+function isMounted(path: string, instruction: InstructionPair | undefined): boolean {
+  return `${instruction?.past.full} ${instruction?.now.full}`.includes(path);
+}
+
+/** The bytes of a mount of memory. */
+function sizeOf(mount: string | undefined): string | undefined {
+  return mount === undefined ? undefined : `${/\bsize=(\d+)/.exec(mount)?.[1] ?? 0} bytes`;
 }
 
 function setsNetwork(instruction: InstructionPair | undefined): boolean {

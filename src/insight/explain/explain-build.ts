@@ -15,6 +15,8 @@ import type { FileCause, RecordCause } from './cause.ts';
 import { type Comparison, type ComparisonReader, compareBuilds, type FoundCause } from './compare-steps.ts';
 import { scopeOf } from './dockerfile-model.ts';
 import type { ContentCheck } from './file-changes.ts';
+import { buildsElsewhere } from './other-places.ts';
+import { type StepOutcome, stepOutcome } from './step-outcome.ts';
 
 /** A removal of a result from the cache. */
 interface Removal {
@@ -30,6 +32,8 @@ interface Removal {
 export interface ExplainSources extends HistoryReader {
   /** Earlier builds of the same context and Dockerfile, newest first, at most `limit`. */
   earlier(build: BuildSummary, limit: number): readonly BuildSummary[];
+  /** Earlier builds of whatever, newest first, at most `limit`. */
+  readonly recent?: (build: BuildSummary, limit: number) => readonly BuildSummary[];
   /** The latest removal of what any of these names meant. */
   removal(names: readonly string[]): Removal | undefined;
   /** The parts behind two digests without many that both have; undefined where they are not at hand. */
@@ -40,8 +44,6 @@ export interface ExplainSources extends HistoryReader {
   /** For the newest state of the context only. */
   readonly sameContent?: ContentCheck;
 }
-
-type StepOutcome = 'cached' | 'ran' | 'failed' | 'shared' | 'not reached';
 
 export interface StepExplanation {
   /** Position in the build's list of steps. */
@@ -99,13 +101,16 @@ const METADATA: ReadonlySet<string> = new Set([
 
 /** So many earlier builds are looked at for one that a step is like. */
 const CANDIDATES = 10;
+/** So many builds of whatever are looked through for the same project in another place. */
+const RECENT = 100;
 
 /** Explains a build. @param against compare with this build only */
 export function explainBuild(build: BuildSummary, sources: ExplainSources, against?: BuildSummary): BuildExplanation {
   const view = buildView(build, sources);
   const views = new Map<number, BuildView>();
   const comparisons = new Map<number, Comparison>();
-  const candidates = against === undefined ? sources.earlier(build, CANDIDATES).filter(isPlanned) : [against];
+  let before: BuildExplanation | undefined;
+  const candidates = against === undefined ? earlierBuilds(build, sources) : [against];
   const reader = comparisonReader(sources, () => [view, ...candidates.map(viewOf)]);
 
   function viewOf(summary: BuildSummary): BuildView {
@@ -123,7 +128,7 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
   function explainStep(step: number): StepExplanation {
     const record = view.steps[step];
     if (record === undefined) throw new RangeError(`build ${build.number} has no step ${step}`);
-    const outcome = outcomeOf(record);
+    const outcome = stepOutcome(record);
     const base = { step, record, outcome, causes: [], through: [] };
     if (outcome === 'cached') {
       return {
@@ -165,13 +170,23 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
     if (best?.past === undefined) return { causes: [{ cause: withoutCounterpart(step), path: [step] }], through: [] };
     const { comparison, past, causes } = best;
     const { through } = comparison.difference(step, past);
+    const { number } = comparison.past.summary;
+    // A build that came later cannot tell why a result was not there.
+    if (causes.length === 0 && number > build.number)
+      return { against: number, causes: unlikeBefore(step), through: [] };
     return {
-      against: comparison.past.summary.number,
+      against: number,
       causes: causes.length > 0 ? causes : recordCauses(comparison, step, past),
       through: through
         .filter(one => one.files !== undefined || comparison.causes(one.now, one.past).length > 0)
         .map(({ now, files }) => (files === undefined ? { step: now } : { step: now, files })),
     };
+  }
+
+  /** Why a step ran, by what was built before it. */
+  function unlikeBefore(step: number): readonly FoundCause[] {
+    before ??= explainBuild(build, sources);
+    return before.steps.find(one => one.step === step)?.causes ?? [];
   }
 
   /** The earlier build whose step is the most like this one: the same if there is one, else the newest with the least changes. */
@@ -226,7 +241,7 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
     if (own !== undefined) return [{ cause: own, path: [step] }];
     // The result of an input came out differently: it was made anew.
     for (const through of comparison.difference(step, past).through) {
-      if (outcomeOf(view.steps[view.resolve(through.now)]) !== 'ran') continue;
+      if (stepOutcome(view.steps[view.resolve(through.now)]) !== 'ran') continue;
       return recordCauses(comparison, through.now, through.past).map(({ cause, path }) => ({
         cause,
         path: [step, ...path],
@@ -250,6 +265,14 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
   };
 }
 
+/** What a build is compared with: earlier ones of the same place, else of the same project in another one. */
+function earlierBuilds(build: BuildSummary, sources: ExplainSources): BuildSummary[] {
+  const here = sources.earlier(build, CANDIDATES).filter(isPlanned);
+  if (here.length > 0) return here;
+  const recent = sources.recent?.(build, RECENT).filter(isPlanned) ?? [];
+  return buildsElsewhere(build, recent, sources.text).slice(0, CANDIDATES);
+}
+
 /** Whether a build got as far as to know its steps. */
 function isPlanned({ dockerfileText, counts }: BuildSummary): boolean {
   return dockerfileText !== undefined && counts !== undefined && counts.steps > 0;
@@ -266,15 +289,6 @@ function weightOf(causes: readonly FoundCause[]): number {
     if (cause.kind === 'platform' || cause.kind === 'option') return sum + OTHER_KIND;
     return sum + (cause.kind === 'file' ? Math.max(1, cause.aspects.length) : 1);
   }, 0);
-}
-
-/** How a step ended, in the words of `why`. */
-function outcomeOf(record: StepRecord | undefined): StepOutcome {
-  if (record === undefined) return 'not reached';
-  if (record.error !== undefined) return record.outcome === 'ran' ? 'ran' : 'failed';
-  if (record.outcome === 'merged') return 'shared';
-  if (record.outcome === 'ran') return 'ran';
-  return record.cached || record.outcome === 'hit' ? 'cached' : 'not reached';
 }
 
 /** Whether a step left a result. */

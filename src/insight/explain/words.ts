@@ -1,4 +1,5 @@
 /** Causes in words. Each is one line that names what changed, from what to what. */
+import { isCanceled } from '../progress/error-block.ts';
 import type { Cause, FileCause, RecordCause } from './cause.ts';
 
 /** A digest short enough to be read, long enough to be told from others. */
@@ -89,7 +90,7 @@ function instructionWords(
 ): readonly [string, string] {
   switch (what) {
     case 'changed':
-      return [`line ${line}`, `was written: ${value(before)}`];
+      return [`line ${line}`, `changed, it was: ${value(before)}`];
     case 'added':
       return [`line ${line}`, `is new: ${value(after)}`];
     case 'removed':
@@ -108,6 +109,7 @@ function recordWords({ reason, build, detail, at, size }: RecordCause): string {
     case 'no-cache':
       return '--no-cache: nothing was looked up';
     case 'failed':
+      if (isCanceled(detail ?? '')) return `was ended in build ${build} before it was done, so nothing was kept`;
       return `failed in build ${build}, so nothing was kept${detail === undefined ? '' : `: ${firstLine(detail)}`}`;
     case 'pruned': {
       const when = at === undefined ? '' : ` ${new Date(at).toISOString().slice(0, 16).replace('T', ' ')}`;

@@ -47,7 +47,7 @@ export const isCritical = step => step.waited !== undefined;
 export const firstLine = text => text.split('\n', 1)[0];
 
 /** Whether a step did something itself. */
-export const isWork = outcome => outcome === 'ran' || outcome === 'failed';
+export const isWork = outcome => outcome === 'ran' || outcome === 'failed' || outcome === 'cancelled';
 
 /** The time of a step that did something. */
 export const timeOf = step => (isWork(step.outcome) ? step.duration : 0);

@@ -3,6 +3,7 @@ import { shownSteps } from '../explain/build-view.ts';
 import { type CatalogueContext, surprisesAt } from '../explain/catalogue.ts';
 import type { Comparison } from '../explain/compare-steps.ts';
 import type { StepExplanation } from '../explain/explain-build.ts';
+import { stepOutcome } from '../explain/step-outcome.ts';
 import { causeText, shortDigest } from '../explain/words.ts';
 import type { BuildSummary, CacheSource, StepCounts, StepRecord } from '../history/build-record.ts';
 import { criticalPath, spanOf } from './critical-path.ts';
@@ -137,7 +138,7 @@ export function reportData({ context, images, past, log, labelOf }: ReportSource
         ...(record.places.length > 1 ? { also: alsoAt(record, labelOf(record).stage) } : {}),
         isShown: isShown.has(index),
         ...given('waited', waited),
-        outcome: step?.outcome ?? outcomeOf(record),
+        outcome: step?.outcome ?? stepOutcome(record),
         ...timesOf(record),
         inputs: at(record.inputs),
         causes: step?.causes.map(({ cause, path }) => ({ text: causeText(cause), path: at(path.slice(1)) })) ?? [],
@@ -192,7 +193,7 @@ function pastOf(
 }
 
 function pastStep(record: StepRecord | undefined): PastStep | undefined {
-  return record && { outcome: outcomeOf(record), ...timesOf(record) };
+  return record && { outcome: stepOutcome(record), ...timesOf(record) };
 }
 
 function timesOf(record: StepRecord): Pick<PastStep, 'start' | 'end' | 'duration'> {
@@ -257,12 +258,6 @@ function optionText(value: unknown): string {
   return Object.entries(value)
     .map(([name, one]) => `${name}=${one}`)
     .join('\n');
-}
-
-function outcomeOf({ error, cached, outcome }: StepRecord): string {
-  if (error !== undefined) return 'failed';
-  if (cached || outcome === 'hit') return 'cached';
-  return outcome === 'merged' ? 'shared' : (outcome ?? 'not reached');
 }
 
 function originText({ from }: StepExplanation, now: number): string | undefined {
