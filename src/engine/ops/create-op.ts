@@ -7,7 +7,7 @@ import type { CacheDep, CacheMap, Op, Vertex, VertexReporter } from '../solver/o
 import { sourceProgress } from '../source/source-progress.ts';
 import { runBuildOp } from './build-op.ts';
 import { contentKey } from './content-key.ts';
-import { checkEntitlements, refuseDevices } from './entitlements.ts';
+import { checkEntitlements } from './entitlements.ts';
 import { execKey } from './exec-key.ts';
 import { fileKey } from './file-key.ts';
 import { runDiffOp, runMergeOp, runPassthroughOp } from './merge-diff.ts';
@@ -40,7 +40,6 @@ export function createOp(vertex: OpVertex, context: OpContext): Op<Ref> {
       const platform = platformOf(vertex.op, context);
       const resources: LinuxResources | undefined = vertex.metadata?.linuxResources;
       return keyed(execKey(op.value, inputs, platform), context, async (refs, signal) => {
-        refuseDevices(op.value);
         const { runExecOp } = await import('./exec/exec-op.ts');
         return runExecOp({ op: op.value, platform, resources, vertex: vertex.digest }, refs, context, signal);
       });

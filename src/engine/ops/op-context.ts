@@ -1,4 +1,5 @@
 /** What ops get from the engine. One context is made per build; ops hold no other state. */
+import type { Devices } from '../../host/cdi/devices.ts';
 import type { Runtime } from '../../host/runtime/runtime.ts';
 import type { ContentChecksums } from '../../store/snapshot/checksum.ts';
 import type { Descriptor, Platform } from '../../wire/oci/descriptor.ts';
@@ -74,6 +75,7 @@ export interface OpContext {
   readonly sources: SourceResolver;
   readonly runtime: Runtime;
   readonly cacheMounts: CacheMountStore;
+  readonly devices: Devices;
   readonly secrets: SecretProvider;
   readonly ssh: SshProvider;
   /** Solves the graph that a build op makes, as part of the same build. */
@@ -81,7 +83,7 @@ export interface OpContext {
   readonly emit: EventSink;
   /** Of this machine, normalised. */
   readonly platform: Platform;
-  /** `network.host`, `security.insecure`, `device`. */
+  /** `network.host`, `security.insecure`, and what `readDeviceGrant` reads. */
   readonly entitlements: ReadonlySet<string>;
   readonly now: () => Timestamp;
   /** Whether the files of failed steps are kept for whoever asked for them to be made. */

@@ -1,3 +1,4 @@
+import { DeviceError } from '../../engine/ops/devices.ts';
 import { ExecError } from '../../engine/ops/exec/exec-error.ts';
 import { VertexError } from '../../engine/solver/errors.ts';
 import type { SourceInfo, SourceRange } from '../../engine/status/event.ts';
@@ -112,6 +113,7 @@ function foreignHints(platform: Platform): string[] {
 function hintsOf(error: unknown, { graphs, localDirs }: ErrorPlaces): string[] {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     if (cause instanceof ExecError && cause.foreign) return foreignHints(cause.foreign);
+    if (cause instanceof DeviceError) return [...cause.hints];
   }
   if (!(error instanceof VertexError) || error.at !== 'content') return [];
   const vertex = find(error, graphs)?.vertex;

@@ -1,3 +1,5 @@
+import { create } from '@bufbuild/protobuf';
+import { DeviceError, grantDevices } from '../../engine/ops/devices.ts';
 import { checkEntitlements, EntitlementError } from '../../engine/ops/entitlements.ts';
 import type { CacheMountStore } from '../../engine/ops/exec/cache-mount.ts';
 import type { OpContext, SecretProvider, SourceRequest, SshProvider } from '../../engine/ops/op-context.ts';
@@ -10,7 +12,7 @@ import type { SourcePolicy } from '../../engine/source/source-policy.ts';
 import { createSources, type Sources, type SourcesOptions } from '../../engine/source/sources.ts';
 import type { EventSink } from '../../engine/status/event.ts';
 import { type LoadedGraph, loadDefinition } from '../../plan/llb/load.ts';
-import type { Definition, ExecOp } from '../../wire/proto/gen/pb/ops_pb.ts';
+import { CDIDeviceSchema, type Definition, type ExecOp } from '../../wire/proto/gen/pb/ops_pb.ts';
 import type { RegistryClient } from '../../wire/registry/client.ts';
 import { BuildError } from './builder.ts';
 import { cacheMountsOf } from './cache-mounts.ts';
@@ -45,10 +47,10 @@ export interface BuildScope extends AsyncDisposable {
   readonly sources: Sources;
   readonly context: OpContext;
   /**
-   * Reads a graph. @throws DefinitionError, and BuildError for one that asks for what was not allowed.
+   * Reads a graph. Rejects with DefinitionError, and BuildError for one that asks for what was not allowed.
    * @param policy what it takes for its sources
    */
-  load(definition: Definition, policy?: SourcePolicy): LoadedGraph;
+  load(definition: Definition, policy?: SourcePolicy): Promise<LoadedGraph>;
   /**
    * Solves a graph that was loaded here. The caches that its steps mount are emptied first where the steps ignore the cache:
    * once for the graph, as BuildKit does, so that steps of one graph see what others of it left.
@@ -82,9 +84,9 @@ export function openBuildScope(engine: Engine, options: BuildScopeOptions): Buil
     }),
   );
   const job = stack.use(engine.solver.openJob({ emit, ...(options.session ? { name: options.session } : {}) }));
-  const load = (definition: Definition, policy?: SourcePolicy) => {
+  const load = async (definition: Definition, policy?: SourcePolicy) => {
     const graph = loadDefinition(definition, policy && loadedBy(policy));
-    for (const { op } of graph.vertices) if (op.op.case === 'exec') checkLoad(op.op.value, entitlements);
+    for (const { op } of graph.vertices) if (op.op.case === 'exec') await checkLoad(op.op.value, engine, entitlements);
     options.onLoad(graph);
     return graph;
   };
@@ -93,10 +95,11 @@ export function openBuildScope(engine: Engine, options: BuildScopeOptions): Buil
     sources,
     runtime: engine.runtime,
     cacheMounts: engine.cacheMounts,
+    devices: engine.devices,
     secrets,
     ssh,
     async solve(definition, signal) {
-      const graph = load(definition, await options.judge?.(definition, signal));
+      const graph = await load(definition, await options.judge?.(definition, signal));
       return (await build(graph, signal)).result;
     },
     emit,
@@ -136,12 +139,22 @@ function loadedBy(policy: SourcePolicy): SourcePolicy {
   };
 }
 
-/** Refuses a graph that asks for what was not allowed, before anything of it runs. */
-function checkLoad(op: ExecOp, entitlements: ReadonlySet<string>): void {
+/**
+ * Refuses a graph that asks for what was not allowed, before anything of it runs. Its steps then ask for the devices that
+ * they get, which is what their keys hold; its vertices keep their digests.
+ */
+async function checkLoad(op: ExecOp, { devices }: Engine, entitlements: ReadonlySet<string>): Promise<void> {
   try {
     checkEntitlements(op, entitlements);
+    if (op.cdiDevices.length === 0) return;
+    const granted = grantDevices(op.cdiDevices, await devices.read(), entitlements);
+    op.cdiDevices = granted.map(({ name, optional }) => create(CDIDeviceSchema, { name, optional }));
   } catch (cause) {
-    const hints = cause instanceof EntitlementError ? [`allow it with --allow ${cause.entitlement}`] : [];
-    throw new BuildError(`failed to load LLB: ${messageOf(cause)}`, { cause, hints });
+    throw new BuildError(`failed to load LLB: ${messageOf(cause)}`, { cause, hints: hintsOf(cause) });
   }
+}
+
+function hintsOf(error: unknown): readonly string[] {
+  if (error instanceof DeviceError) return error.hints;
+  return error instanceof EntitlementError ? [`allow it with --allow ${error.entitlement}`] : [];
 }

@@ -113,7 +113,7 @@ async function attemptBuild(
     if (newer) placed(newer);
     const graphs = new Map<PlatformPlan, LoadedGraph>();
     for (const platform of plan.platforms) {
-      if (platform.definition.def.length > 0) graphs.set(platform, load(platform.definition));
+      if (platform.definition.def.length > 0) graphs.set(platform, await load(platform.definition));
     }
     const output = await solvePlan(
       plan,
@@ -174,7 +174,7 @@ async function solvePlan(
   const keys: CacheKey<Ref>[] = [];
   const scan = async ({ sbom }: PlatformPlan): Promise<Attestation[]> => {
     if (sbom === undefined) return [];
-    const { result } = await build(load(sbom), signal, imports);
+    const { result } = await build(await load(sbom), signal, imports);
     const { tree } = await files(result, signal);
     return bundledStatements(
       tree,

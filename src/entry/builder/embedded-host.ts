@@ -30,7 +30,7 @@ export interface EmbeddedHostOptions {
   readonly sources: Sources;
   readonly emit: EventSink;
   readonly now: () => Timestamp;
-  readonly load: (definition: Definition) => LoadedGraph | Promise<LoadedGraph>;
+  readonly load: (definition: Definition) => Promise<LoadedGraph>;
   /** Sees each image that the frontend looks up. */
   readonly onImage: (image: ImageMaterial) => void;
   /** Sees each file that the frontend reads. */

@@ -63,7 +63,7 @@ export async function runEmbeddedPlan(
     told({ kind: 'plan', dockerfile: { filename, data, language: 'Dockerfile' }, platforms: plan.platforms });
     for (const { definition } of plan.platforms) {
       if (definition.def.length === 0) continue;
-      const graph = load(definition);
+      const graph = await load(definition);
       const vertices = solverVertices(graph, context, true);
       const find = async (vertex: Vertex, output: number): Promise<PlannedOutcome> => {
         try {

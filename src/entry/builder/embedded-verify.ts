@@ -166,7 +166,7 @@ async function runPass(
     const results = await Promise.all(
       plan.platforms.map(async ({ id, definition }) => {
         if (definition.def.length === 0) return { platform: id, ref: scratch };
-        const graph = load(definition);
+        const graph = await load(definition);
         for (const vertex of graph.vertices) {
           for (const { id, target } of cacheMountsOf(vertex)) {
             mounts.push({ step: vertex.name, id, target });

@@ -9,7 +9,8 @@ import { type CacheMountStore, openCacheMounts } from '../../engine/ops/exec/cac
 import type { Ref } from '../../engine/ops/ref.ts';
 import { createSolver, type Solver } from '../../engine/solver/solver.ts';
 import type { Timestamp } from '../../engine/status/event.ts';
-import type { BuildkitdConfig } from '../../host/config/buildkitd-toml.ts';
+import { type Devices, openDevices } from '../../host/cdi/devices.ts';
+import { type BuildkitdConfig, loadBuildkitdConfig } from '../../host/config/buildkitd-toml.ts';
 import { outcropRoot, runtimeDirectory } from '../../host/config/paths.ts';
 import type { Runtime, RuntimeOptions } from '../../host/runtime/runtime.ts';
 import { type ContentStore, openContentStore } from '../../store/content/content-store.ts';
@@ -28,8 +29,8 @@ export interface EngineOptions {
   readonly root?: string;
   /** Steps that run at the same time; the number of cores unless given. */
   readonly parallelism?: number;
-  /** How registries are reached; by default what `buildkitd.toml` says. */
-  readonly registries?: BuildkitdConfig;
+  /** How registries are reached, and where devices are described; by default what `buildkitd.toml` says. */
+  readonly config?: BuildkitdConfig;
   readonly runtime?: Omit<RuntimeOptions, 'stateDir'>;
   /** The process ends, by `process.exit`, when the engine is disposed. */
   readonly endsWithProcess?: boolean;
@@ -50,6 +51,7 @@ export interface Engine extends Registries {
   readonly places: BlobPlaces;
   readonly runtime: Runtime;
   readonly cacheMounts: CacheMountStore;
+  readonly devices: Devices;
   readonly solver: Solver<Ref>;
   /** Steps that run at the same time. */
   readonly parallelism: number;
@@ -65,13 +67,14 @@ export interface Engine extends Registries {
 export async function openEngine(options: EngineOptions, signal: AbortSignal): Promise<Engine> {
   const root = options.root ?? outcropRoot();
   const now = wallClock();
+  const config = options.config ?? (await loadBuildkitdConfig(process.env));
   await using stack = new AsyncDisposableStack();
   const content = openContentStore(join(root, 'content'));
   const database = stack.use(openDatabase(root, { endsWithProcess: options.endsWithProcess ?? false }));
   const places = blobPlaces(database);
   const layers = stack.use(openLayerStore({ root, content, database, now, elsewhere: places.fetchOf }));
   stack.use(await (options.lockStore ?? shareStore)(root, () => layers.sweep(), signal));
-  const { registry, registryFor, openRegistry } = stack.use(await openRegistries(options.registries));
+  const { registry, registryFor, openRegistry } = stack.use(openRegistries(config));
   const runtime = stack.use(lazyRuntime({ ...options.runtime, stateDir: runtimeDirectory() }));
   const parallelism = options.parallelism ?? availableParallelism();
   const solver = createSolver<Ref>({
@@ -95,6 +98,7 @@ export async function openEngine(options: EngineOptions, signal: AbortSignal): P
     openRegistry,
     runtime,
     cacheMounts: openCacheMounts(join(root, 'cache-mounts')),
+    devices: openDevices(config.devices),
     solver,
     parallelism,
     checksumState: join(root, 'checksums'),

@@ -1,4 +1,4 @@
-import { type BuildkitdConfig, DEFAULT_REGISTRY_HOST, loadBuildkitdConfig } from '../../host/config/buildkitd-toml.ts';
+import { type BuildkitdConfig, DEFAULT_REGISTRY_HOST } from '../../host/config/buildkitd-toml.ts';
 import { credentialsFor, loadDockerConfig } from '../../host/config/docker-config.ts';
 import { createRegistryClient, type RegistryAccess, type RegistryClient } from '../../wire/registry/client.ts';
 
@@ -15,9 +15,8 @@ export interface Registries extends AsyncDisposable {
   readonly openRegistry: (access: RegistryAccess, insecureHost?: string) => RegistryClient;
 }
 
-/** @throws when `buildkitd.toml` is to be read and cannot be used */
-export async function openRegistries(configuration?: BuildkitdConfig): Promise<Registries> {
-  const config = configuration ?? (await loadBuildkitdConfig(process.env));
+/** Opens the registries of a configuration. */
+export function openRegistries(config: BuildkitdConfig): Registries {
   const stack = new AsyncDisposableStack();
   const openRegistry: Registries['openRegistry'] = (access, insecureHost) =>
     registryClient(insecureHost === undefined ? config : withInsecure(config, insecureHost), access);

@@ -73,7 +73,7 @@ export async function runSupposedBuild<T>(
     checkNoCacheStages(request, data);
     emit({ kind: 'plan', dockerfile: { filename, data, language: 'Dockerfile' }, platforms: plan.platforms });
     for (const { definition } of plan.platforms) {
-      if (definition.def.length > 0) await job.build(solverEdge(load(definition), context), signal);
+      if (definition.def.length > 0) await job.build(solverEdge(await load(definition), context), signal);
     }
     return await use({ dockerfile: data, base: name => baseImage(name, frontend, session, signal) });
   } catch (error) {

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
+import { DeviceGrantError, readDeviceGrant } from '../../engine/ops/devices.ts';
 import type { BuildRequest, BuildSource, CacheRequest, DockerfileSource } from '../builder/request.ts';
 import {
   parseAddHost,
@@ -64,6 +65,16 @@ export interface BuildFlags {
 const NETWORKS = ['default', 'host', 'none', 'sandbox'];
 const ENTITLEMENTS = ['network.host', 'security.insecure', 'device'];
 
+/** Only devices are named further. @throws UsageError */
+function entitlementName(entitlement: string): string {
+  try {
+    return readDeviceGrant(entitlement) === undefined ? entitlement : 'device';
+  } catch (cause) {
+    if (cause instanceof DeviceGrantError) throw new UsageError(`--allow ${entitlement}: ${cause.message}`);
+    throw cause;
+  }
+}
+
 /**
  * The build that a command line asks for, with standard input read where it stands for the context or the Dockerfile.
  * @throws UsageError for flags that cannot be obeyed.
@@ -75,7 +86,7 @@ export async function buildRequest(path: string, flags: BuildFlags): Promise<Bui
     );
   }
   for (const entitlement of flags.allow) {
-    const name = entitlement.split('=')[0] ?? '';
+    const name = entitlementName(entitlement);
     if (!ENTITLEMENTS.includes(name)) {
       throw new UsageError(
         `--allow ${entitlement}: unknown entitlement${didYouMean(name, ENTITLEMENTS)}; one of ${ENTITLEMENTS.join(', ')}`,

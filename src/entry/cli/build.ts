@@ -31,7 +31,7 @@ export function addBuildCommand(program: Command): void {
     .option('--annotation <annotation>', 'annotate the image: [TYPE[PLATFORM]:]KEY=VALUE', collect, [])
     .option('--secret <spec>', 'expose a secret to the build: id=NAME[,src=FILE|,env=VARIABLE]', collect, [])
     .option('--ssh <spec>', 'expose an ssh agent or keys to the build: default|ID[=SOCKET|KEY[,KEY]]', collect, [])
-    .option('--allow <entitlement>', 'allow an extra: network.host, security.insecure', collect, [])
+    .option('--allow <entitlement>', 'allow an extra: network.host, security.insecure, device[=NAME]', collect, [])
     .option(
       '--call <method>',
       'do not build; check the Dockerfile or tell of it: build, check, outline, targets',

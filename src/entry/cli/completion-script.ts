@@ -9,7 +9,7 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
   '--progress': ['auto', 'plain', 'tty', 'ordered', 'rawjson', 'quiet', 'none'],
   '--call': ['build', 'check', 'outline', 'targets'],
   '--network': ['default', 'host', 'none'],
-  '--allow': ['network.host', 'security.insecure'],
+  '--allow': ['network.host', 'security.insecure', 'device'],
   '--output': ['type=image', 'type=registry', 'type=oci', 'type=docker', 'type=local', 'type=tar'],
   '--attest': ['type=provenance', 'type=sbom'],
   '--provenance': ['true', 'false', 'mode=min', 'mode=max'],

@@ -11,6 +11,7 @@ import {
 import { objectHttp } from '../../engine/cache/remote/object-http.ts';
 import type { CacheBase } from '../../engine/cache/remote/port.ts';
 import type { Timestamp } from '../../engine/status/event.ts';
+import { loadBuildkitdConfig } from '../../host/config/buildkitd-toml.ts';
 import type { RegistryClient } from '../../wire/registry/client.ts';
 import { type MovedBase, movedBases } from '../builder/base-watch.ts';
 import { openRegistries } from '../builder/registries.ts';
@@ -94,7 +95,7 @@ async function read<T>(
 ): Promise<T> {
   using interrupt = interruptSignal();
   const { signal } = interrupt;
-  await using registries = await openRegistries();
+  await using registries = openRegistries(await loadBuildkitdConfig(process.env));
   await using http = objectHttp();
   const deps = { registryFor: registries.registryFor, http, env: process.env };
   const requests = names.map(requestOf);

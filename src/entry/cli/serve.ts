@@ -22,6 +22,8 @@ export function addServeCommand(program: Command): void {
     .option('--tlscacert <path>', 'who signs the certificates that clients must have')
     .optionsGroup('What is allowed:')
     .option('--allow-insecure-entitlement <name>', 'grant network.host or security.insecure to who asks', collect)
+    .option('--cdi-spec-dir <path>', 'where devices are described (CDI); may be given several times', collect)
+    .option('--cdi-disabled', 'give no devices of this machine to steps')
     .optionsGroup('How steps run:')
     .option('--oci-worker-labels <key=value>', 'label of the worker', collect)
     .option('--oci-worker-platform <platform>', 'platform to build for', collect)
@@ -52,8 +54,6 @@ const IGNORED = [
   '--debugaddr <address>',
   '--proxy-network',
   '--otel-socket-path <path>',
-  '--cdi-disabled',
-  '--cdi-spec-dir <path...>',
   '--save-cache-debug',
   '--oci-worker [bool]',
   '--oci-worker-snapshotter <name>',

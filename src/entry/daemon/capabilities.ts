@@ -18,6 +18,7 @@ const LLB = `
   source.imageblob source.ocilayout source.buildop.llbfilename
   exec.meta.base exec.meta.cgroup.parent exec.meta.network exec.meta.proxyenv exec.meta.security
   exec.meta.setsdefaultpath exec.meta.ulimit exec.meta.removemountstubs.recursive exec.meta.linux.resources
+  exec.meta.cdi
   exec.mount.bind exec.mount.bind.readwrite-nooutput exec.mount.cache exec.mount.cache.sharing
   exec.mount.cache.content exec.mount.selector exec.mount.tmpfs exec.mount.tmpfs.size exec.mount.secret exec.mount.ssh
   exec.cgroup exec.secretenv exec.validexitcode

@@ -157,7 +157,7 @@ export function openClientBuild(
   stack.defer(() => ended.abort());
 
   async function load(definition: Definition, own = policy): Promise<LoadedGraph> {
-    const graph = scope.load(definition, await sourceJudge.judgeAll(definition, own, ended.signal));
+    const graph = await scope.load(definition, await sourceJudge.judgeAll(definition, own, ended.signal));
     for (const { metadata } of graph.vertices) requireLlbCapabilities(Object.keys(metadata?.caps ?? {}));
     return graph;
   }

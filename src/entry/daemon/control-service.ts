@@ -27,7 +27,7 @@ export function controlRoutes(services: DaemonServices): Route[] {
     async listWorkers({ filter }) {
       const fields = { id: worker.id, labels: worker.labels };
       const matches = parseListFilters(filter)(fields);
-      return { record: matches ? [workerMessage(worker, 'full')] : [] };
+      return { record: matches ? [workerMessage(worker, (await engine.devices.read()).devices)] : [] };
     },
     diskUsage: async (request, { signal }) => ({ record: await diskUsage(services, request, signal) }),
     prune: (request, { signal }) => prune(services, request, signal),

@@ -57,7 +57,7 @@ export async function startDaemon(
       {
         ...(config.root === undefined ? {} : { root: config.root }),
         ...(workerConfig.maxParallelism > 0 ? { parallelism: workerConfig.maxParallelism } : {}),
-        registries: config,
+        config,
         runtime: {
           dns: config.dns,
           ...(workerConfig.binary === undefined ? {} : { command: workerConfig.binary }),
@@ -80,6 +80,8 @@ export async function startDaemon(
       signal,
     ),
   );
+  for (const problem of (await engine.devices.read()).problems)
+    log.error('cannot use a description of devices', { problem });
   if (gate === undefined) throw new TypeError('the engine took no lock');
   const services: DaemonServices = {
     config,
@@ -97,7 +99,7 @@ export async function startDaemon(
       engine.now,
     ),
     gate,
-    entitlements: new Set(config.entitlements),
+    entitlements: new Set([...config.entitlements, ...(config.devices.isDisabled ? [] : ['device'])]),
   };
   garbage = stack.use(openGarbageCollection(services, log));
   const routes = [

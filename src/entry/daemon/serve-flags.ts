@@ -1,3 +1,4 @@
+import { deviceConfig } from '../../host/config/buildkitd-toml.ts';
 import type { DaemonConfig, DiskSpace } from '../../host/config/daemon-config.ts';
 
 /** The flags of `outcrop serve` as commander hands them over. */
@@ -17,6 +18,8 @@ export interface ServeFlags {
   readonly ociMaxParallelism?: string;
   readonly ociWorkerGc?: string | true;
   readonly ociWorkerGcKeepstorage?: string;
+  readonly cdiDisabled?: true;
+  readonly cdiSpecDir?: readonly string[];
   readonly debug?: true;
   readonly logLevel?: string;
   readonly logFormat?: string;
@@ -50,6 +53,11 @@ export function applyFlags(config: DaemonConfig, flags: ServeFlags): DaemonConfi
       ...given('ca', flags.tlscacert),
     },
     entitlements: flags.allowInsecureEntitlement ? commas(flags.allowInsecureEntitlement) : config.entitlements,
+    devices: deviceConfig(
+      flags.cdiDisabled ?? config.devices.isDisabled,
+      flags.cdiSpecDir ? commas(flags.cdiSpecDir) : config.devices.specDirs,
+      config.devices.autoAllowed,
+    ),
     logFormat: flags.logFormat ?? config.logFormat,
     logLevel: flags.logLevel ?? (flags.debug ? 'debug' : config.logLevel),
     worker: {

@@ -1,4 +1,5 @@
 import type { CacheRequest } from '../../engine/cache/remote/port.ts';
+import { DeviceGrantError, readDeviceGrant } from '../../engine/ops/devices.ts';
 import { Code } from '../../wire/grpc/code.ts';
 import { StatusError } from '../../wire/grpc/status.ts';
 import type { CacheOptionsEntry, SolveRequest } from '../../wire/proto/gen/control/control_pb.ts';
@@ -146,15 +147,22 @@ function cachesOf({ Cache: cache }: SolveRequest): Pick<ClientSolve, 'cacheExpor
 }
 
 function grant(wanted: readonly string[], allowed: ReadonlySet<string>): ReadonlySet<string> {
-  const granted = new Set<string>();
   for (const entitlement of wanted) {
-    const name = entitlement.split('=')[0] ?? '';
+    const name = nameOf(entitlement);
     if (!ENTITLEMENTS.includes(name)) throw refuse(`unknown entitlement ${entitlement}`);
-    if (!allowed.has(name))
-      throw refuse(`granting entitlement ${entitlement} is not allowed by build daemon configuration`);
-    granted.add(name);
+    if (!allowed.has(name)) throw refuse(`granting entitlement ${name} is not allowed by build daemon configuration`);
   }
-  return granted;
+  return new Set(wanted);
+}
+
+/** Only devices are named further. */
+function nameOf(entitlement: string): string {
+  try {
+    return readDeviceGrant(entitlement) === undefined ? entitlement : 'device';
+  } catch (cause) {
+    if (cause instanceof DeviceGrantError) throw refuse(cause.message);
+    throw cause;
+  }
 }
 
 function refuse(text: string): StatusError {

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, statfsSync, writeFileSync } from '
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { Device } from '../../host/cdi/devices.ts';
 import type { DaemonConfig, DiskSpace, GcRule } from '../../host/config/daemon-config.ts';
 import type { Platform } from '../../wire/oci/descriptor.ts';
 import { formatPlatform, hostPlatform, normalizePlatform, parsePlatform } from '../../wire/oci/platform.ts';
@@ -147,13 +148,15 @@ function gcPolicy(root: string, { worker }: DaemonConfig): GcPolicy[] {
   ];
 }
 
-/** A worker as it travels; a gateway tells only a part. */
-export function workerMessage(worker: Worker, how: 'full' | 'brief'): MessageInitShape<typeof WorkerRecordSchema> {
-  const { id, labels, platforms } = worker;
-  const brief = { ID: id, Labels: { ...labels }, platforms: platforms.map(platformMessage) };
-  if (how === 'brief') return brief;
+/** A worker as a gateway tells of it. */
+export function briefWorkerMessage({ id, labels, platforms }: Worker) {
+  return { ID: id, Labels: { ...labels }, platforms: platforms.map(platformMessage) };
+}
+
+/** A worker as it travels, with the devices that its steps may get. */
+export function workerMessage(worker: Worker, devices: readonly Device[]): MessageInitShape<typeof WorkerRecordSchema> {
   return {
-    ...brief,
+    ...briefWorkerMessage(worker),
     GCPolicy: worker.gcPolicy.map(policy => ({
       all: policy.all,
       filters: [...policy.filters],
@@ -163,6 +166,11 @@ export function workerMessage(worker: Worker, how: 'full' | 'brief'): MessageIni
       minFreeSpace: BigInt(policy.minFreeSpace),
     })),
     BuildkitVersion: versionMessage(),
+    CDIDevices: devices.map(({ name, isAutoAllowed, annotations }) => ({
+      Name: name,
+      AutoAllow: isAutoAllowed,
+      Annotations: { ...annotations },
+    })),
   };
 }
 

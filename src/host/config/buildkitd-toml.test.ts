@@ -40,6 +40,24 @@ debug = true
   assert.equal(config.maxRegistryConcurrency, 7);
 });
 
+test('reads where devices are described', async () => {
+  const devicesOf = async (text: string) => (await parseBuildkitdConfig(text, 'f')).devices;
+  const usual = { isDisabled: false, specDirs: ['/etc/cdi', '/var/run/cdi', '/etc/buildkit/cdi'], autoAllowed: [] };
+  assert.deepEqual(await devicesOf(''), usual);
+  assert.deepEqual((await loadBuildkitdConfig({ OUTCROP_CONFIG: '/dev/null' })).devices, usual);
+  assert.deepEqual(await devicesOf('[cdi]\nspecDirs = ["/a"]\nautoAllowed = ["v.com/x"]'), {
+    isDisabled: false,
+    specDirs: ['/a'],
+    autoAllowed: ['v.com/x'],
+  });
+  assert.deepEqual(await devicesOf('[cdi]\ndisabled = true\nspecDirs = ["/a"]'), {
+    isDisabled: true,
+    specDirs: [],
+    autoAllowed: [],
+  });
+  await assert.rejects(devicesOf('[cdi]\nspecDirs = "/a"'), /cdi\.specDirs must be a list of strings/);
+});
+
 test('a wrong type is an error that names the key', async () => {
   const cases: [text: string, message: RegExp][] = [
     ['[registry."a"]\nmirrors = "x"', /failed to parse config: f: registry\."a"\.mirrors must be a list of strings/],

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { DEFAULT_SPEC_DIRS, type DeviceOptions } from '../cdi/devices.ts';
 
 /** How one registry host is reached: `[registry."HOST"]` of `buildkitd.toml`. */
 export interface RegistryHostConfig {
@@ -23,6 +24,12 @@ export interface BuildkitdConfig {
   readonly registries: ReadonlyMap<string, RegistryHostConfig>;
   /** Blobs that are moved at once, per registry. */
   readonly maxRegistryConcurrency?: number;
+  readonly devices: DeviceConfig;
+}
+
+/** `[cdi]`. A machine that gives no devices to steps has no directories for them. */
+export interface DeviceConfig extends DeviceOptions {
+  readonly isDisabled: boolean;
 }
 
 /** A `buildkitd.toml` that cannot be used. */
@@ -32,6 +39,9 @@ class BuildkitdConfigError extends Error {
 
 /** A host that nothing is said about. */
 export const DEFAULT_REGISTRY_HOST: RegistryHostConfig = { mirrors: [], ca: [], keypairs: [], tlsConfigDirs: [] };
+
+/** A configuration that says nothing. */
+const NOTHING_SAID: BuildkitdConfig = { registries: new Map(), devices: deviceConfig(false, [], []) };
 
 /** Where the file is looked for: `$OUTCROP_CONFIG`, else where `buildkitd` looks, as root or rootless. */
 export function buildkitdConfigPath(env: NodeJS.ProcessEnv): string {
@@ -52,7 +62,7 @@ export async function loadBuildkitdConfig(env: NodeJS.ProcessEnv): Promise<Build
     text = await readFile(file, 'utf8');
   } catch (cause) {
     const missing = cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'ENOTDIR');
-    if (missing && file !== env['OUTCROP_CONFIG']) return { registries: new Map() };
+    if (missing && file !== env['OUTCROP_CONFIG']) return NOTHING_SAID;
     throw new BuildkitdConfigError(`cannot read ${file}: ${(cause as Error).message}`, { cause });
   }
   return parseBuildkitdConfig(text, file);
@@ -80,7 +90,27 @@ export async function parseBuildkitdConfig(text: string, source: string): Promis
   }
   const limit = read.table(root['system'], 'system')['maxRegistryConcurrency'];
   if (limit !== undefined && typeof limit !== 'number') throw fail('system.maxRegistryConcurrency must be a number');
-  return { registries, ...(limit === undefined || limit <= 0 ? {} : { maxRegistryConcurrency: limit }) };
+  return {
+    registries,
+    ...(limit === undefined || limit <= 0 ? {} : { maxRegistryConcurrency: limit }),
+    devices: readDevices(read.table(root['cdi'], 'cdi'), read),
+  };
+}
+
+function readDevices(table: Readonly<Record<string, unknown>>, { flag, strings }: BuildkitdToml['read']): DeviceConfig {
+  const { disabled = false } = flag('disabled', table['disabled'], 'cdi.disabled');
+  const directories = strings(table['specDirs'], 'cdi.specDirs');
+  return deviceConfig(disabled, directories, strings(table['autoAllowed'], 'cdi.autoAllowed'));
+}
+
+/** @param directories none for the usual ones */
+export function deviceConfig(
+  isDisabled: boolean,
+  directories: readonly string[],
+  autoAllowed: readonly string[],
+): DeviceConfig {
+  const specDirs = directories.length === 0 ? DEFAULT_SPEC_DIRS : directories;
+  return { isDisabled, specDirs: isDisabled ? [] : specDirs, autoAllowed };
 }
 
 /** A `buildkitd.toml` with what reads its values. */

@@ -6,6 +6,8 @@ export interface OciSpec {
   readonly hostname: string;
   readonly mounts: readonly OciMount[];
   readonly annotations?: Readonly<Record<string, string>>;
+  /** Programs by the point of the container's life that they are started at. */
+  readonly hooks?: Readonly<Record<string, readonly OciHook[]>>;
   readonly linux: {
     readonly namespaces: readonly { readonly type: string; readonly path?: string }[];
     readonly resources?: LinuxResources;
@@ -14,7 +16,17 @@ export interface OciSpec {
     readonly seccomp?: LinuxSeccomp;
     readonly maskedPaths?: readonly string[];
     readonly readonlyPaths?: readonly string[];
+    /** By the name of the interface on the machine. */
+    readonly netDevices?: Readonly<Record<string, { readonly name: string }>>;
+    readonly intelRdt?: Readonly<Record<string, string | boolean | readonly string[]>>;
   };
+}
+
+export interface OciHook {
+  readonly path: string;
+  readonly args?: readonly string[];
+  readonly env?: readonly string[];
+  readonly timeout?: number;
 }
 
 /** One process of a container. */
@@ -45,16 +57,26 @@ export interface OciMount {
 
 export interface LinuxDevice {
   readonly path: string;
-  readonly type: 'c' | 'b';
+  /** `c`, `b`, `u` or `p`. */
+  readonly type: string;
   readonly major: number;
   readonly minor: number;
-  readonly fileMode: number;
-  readonly uid: number;
-  readonly gid: number;
+  readonly fileMode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+/** Which devices a container may open, or not; all unless their numbers are given. */
+interface DeviceRule {
+  readonly allow: boolean;
+  readonly type?: string;
+  readonly major?: number;
+  readonly minor?: number;
+  readonly access: string;
 }
 
 export interface LinuxResources {
-  readonly devices?: readonly { readonly allow: boolean; readonly type?: string; readonly access: string }[];
+  readonly devices?: readonly DeviceRule[];
   readonly memory?: { readonly limit?: number; readonly swap?: number };
   readonly cpu?: {
     readonly shares?: number;

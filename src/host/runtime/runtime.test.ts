@@ -157,6 +157,37 @@ for (const command of ['crun', 'runc']) {
       assert.ok(!devices.includes('console'));
     });
 
+    it('get what devices bring along', async () => {
+      const shared = join(place, 'shared');
+      writeFileSync(shared, 'from the machine\n');
+      const marker = join(place, `hook-${command}`);
+      const devices = {
+        env: ['GIVEN=1', 'PATH=/bin:/more'],
+        deviceNodes: [
+          { path: '/dev/nothing', hostPath: '/dev/zero', permissions: 'rw' },
+          { path: '/dev/deep/fuse', type: 'c', major: 10, minor: 229, fileMode: 0o604, gid: 7 },
+        ],
+        netDevices: [],
+        hooks: [{ hookName: 'createRuntime', path: '/bin/busybox', args: ['touch', marker] }],
+        mounts: [{ hostPath: shared, containerPath: '/etc/given', options: ['ro', 'bind'] }],
+        additionalGids: [0, 77],
+      };
+      const said = await say(
+        `echo $GIVEN $PATH; dd if=/dev/nothing bs=4 count=1 2>/dev/null | tr '\\0' z; echo; id -G
+         stat -c '%t %T %a %u %g' /dev/nothing /dev/deep/fuse; cat /etc/given
+         (exec 3</dev/deep/fuse) 2>/dev/null; echo fuse $?; touch /etc/given 2>/dev/null || echo read-only`,
+        { devices },
+      );
+      const mode = (statSync('/dev/zero').mode & 0o7777).toString(8);
+      assert.equal(
+        said,
+        `1 /bin:/more\nzzzz\n0 77\n1 5 ${mode} 0 0\na e5 604 0 7\nfrom the machine\nfuse 0\nread-only\n`,
+      );
+      assert.ok(existsSync(marker));
+      const missing = await run('true', { devices: { ...devices, deviceNodes: [{ path: '/dev/not-there' }] } });
+      assert.match(String(missing.error), /failed to stat CDI host device "\/dev\/not-there": ENOENT/);
+    });
+
     it('are kept from the machine', async () => {
       const tried = await say(
         `mount -t tmpfs x /tmp 2>/dev/null; echo mount $?

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
+import type { ContainerEdits } from '../cdi/container-edits.ts';
 import { bindMount, UnmountFlag, unmount } from '../system/mount.ts';
 import { inPrivateMountNamespace } from '../system/namespace.ts';
 import { inUserNamespace } from '../system/overlay.ts';
@@ -46,6 +47,8 @@ export interface Step {
   readonly rootfs: string;
   readonly meta: StepMeta;
   readonly mounts: readonly StepMount[];
+  /** What devices of the machine bring along. */
+  readonly devices?: ContainerEdits;
   readonly network: NetworkMode;
   readonly security: SecurityMode;
   /** Called with each piece of output, at most 32 KiB; the bytes are the callee's. */
@@ -317,6 +320,7 @@ async function runStep(
     hostsPath: runtime.files.hosts(meta),
     resolvConfPath: runtime.files.resolvConf(network !== 'host'),
     mounts,
+    ...(step.devices === undefined ? {} : { devices: step.devices }),
     network,
     security: step.security,
     cgroupSuffix: watched === undefined ? '' : WATCHED_SUFFIX,

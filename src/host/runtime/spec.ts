@@ -1,4 +1,6 @@
+import type { ContainerEdits } from '../cdi/container-edits.ts';
 import { type Capability, SANDBOX_CAPABILITIES } from './capabilities.ts';
+import { withDeviceMounts, withDevices } from './device-edits.ts';
 import { insecureDevices } from './devices.ts';
 import { DEFAULT_HOSTNAME } from './network-files.ts';
 import type { LinuxResources, LinuxSeccomp, OciMount, OciProcess, OciSpec } from './oci-spec.ts';
@@ -38,6 +40,8 @@ export interface SpecOptions {
   readonly resolvConfPath: string;
   /** The step's own, sorted by destination. */
   readonly mounts: readonly OciMount[];
+  /** What devices of the machine bring along. */
+  readonly devices?: ContainerEdits;
   readonly network: Exclude<NetworkMode, 'default'>;
   readonly security: SecurityMode;
   readonly seccomp: LinuxSeccomp | undefined;
@@ -58,13 +62,16 @@ export interface SpecOptions {
   readonly processSandbox: boolean;
 }
 
-/** The runtime's configuration of a step (`config.json`): what BuildKit's OCI worker hands to runc. */
+/**
+ * The runtime's configuration of a step (`config.json`): what BuildKit's OCI worker hands to runc.
+ * @throws RuntimeError for devices that cannot be given
+ */
 export function stepSpec(options: SpecOptions): OciSpec {
   const { meta, security, rootless } = options;
   const insecure = security === 'insecure';
   const paths = insecure ? {} : protectedPaths(options);
   const profile = insecure ? undefined : options.seccomp;
-  return {
+  const spec: OciSpec = {
     ociVersion: OCI_VERSION,
     process: processSpec(options),
     root: { path: options.rootfs, readonly: meta.readonlyRootFs === true },
@@ -81,6 +88,7 @@ export function stepSpec(options: SpecOptions): OciSpec {
       ...paths,
     },
   };
+  return options.devices === undefined ? spec : withDevices(spec, options.devices);
 }
 
 /** One process in the runtime's form: a step's first, or another one in the container that it runs in. */
@@ -202,7 +210,8 @@ function allMounts(options: SpecOptions, insecure: boolean): OciMount[] {
     { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: [access, ...system] },
   ];
   const kept = options.rootless ? fixed.filter(({ destination }) => !destination.startsWith('/sys')) : fixed;
-  return replaceEqual([...kept, ...options.mounts]);
+  const below = withDeviceMounts(kept, options.devices?.mounts ?? [], options.sourceOptions);
+  return replaceEqual([...below, ...options.mounts]);
 }
 
 function readOnlyFile(destination: string, source: string, { sourceOptions }: SpecOptions): OciMount {

@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { writeFiles } from '../../../../test/support/write-files.ts';
+import { openDevices } from '../../../host/cdi/devices.ts';
 import { createRuntime, type Runtime } from '../../../host/runtime/runtime.ts';
 import { enterPrivateMountNamespace } from '../../../host/system/namespace.ts';
 import { CacheSharingOpt, ExecOpSchema, type MountSchema, MountType } from '../../../wire/proto/gen/pb/ops_pb.ts';
@@ -49,6 +50,7 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
       emit: event => events.push(event),
       platform: { os: 'linux', architecture: 'amd64' },
       entitlements: new Set(),
+      devices: openDevices({ specDirs: [join(store.root, 'cdi')], autoAllowed: [] }),
       now: () => 7n,
     };
   });
@@ -66,6 +68,7 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
     readonly signal?: AbortSignal;
     readonly validExitCodes?: number[];
     readonly keepsFailures?: boolean;
+    readonly devices?: { name: string; optional?: boolean }[];
   }
 
   async function run(script: string, options: Options = {}): Promise<readonly Ref[]> {
@@ -80,6 +83,7 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
       },
       mounts: [root, ...mounts],
       secretenv,
+      cdiDevices: options.devices ?? [],
     });
     try {
       return await runExecOp(
@@ -108,6 +112,21 @@ describe('exec ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
   }
 
   const none = { input: -1n, output: -1n };
+
+  test('a step gets the devices that it asks for', async () => {
+    mkdirSync(join(store.root, 'cdi'));
+    const devices = ['a', 'b'].map(name => ({ name, containerEdits: { env: [`GIVEN_${name}=1`] } }));
+    const spec = { cdiVersion: '0.6.0', kind: 'vendor.com/device', devices };
+    writeFileSync(join(store.root, 'cdi/devices.json'), JSON.stringify(spec));
+    await run('env', { devices: [{ name: 'vendor.com/device=*' }, { name: 'other.com/device', optional: true }] });
+    assert.match(output(), /^GIVEN_a=1\nGIVEN_b=1$/m);
+    await run('env', { devices: [{ name: 'other.com/device', optional: true }] });
+    assert.doesNotMatch(output(), /GIVEN/);
+    await assert.rejects(
+      run('true', { devices: [{ name: 'other.com/device' }] }),
+      /^DeviceError: CDI device injection failed: required device "other.com\/device" is not registered$/,
+    );
+  });
   const cache = (
     id: string,
     sharing: CacheSharingOpt = CacheSharingOpt.SHARED,

@@ -1,5 +1,7 @@
 /** Runs exec ops: RUN. */
 import { opendirSync } from 'node:fs';
+import type { ContainerEdits } from '../../../host/cdi/container-edits.ts';
+import { editsOf } from '../../../host/cdi/devices.ts';
 import { stepEnvironment } from '../../../host/runtime/environment.ts';
 import { ExitError } from '../../../host/runtime/exit-error.ts';
 import type { NetworkMode, StepMeta, StepResources } from '../../../host/runtime/step.ts';
@@ -12,6 +14,7 @@ import {
   NetMode,
   SecurityMode,
 } from '../../../wire/proto/gen/pb/ops_pb.ts';
+import { DeviceError, findDevices } from '../devices.ts';
 import type { OpContext } from '../op-context.ts';
 import { InvalidOpError } from '../op-key.ts';
 import { type Ref, snapshotRef } from '../ref.ts';
@@ -34,7 +37,7 @@ export interface ExecRequest {
  * Runs an exec op to its end; one result for each output. What the process prints goes to the event sink. Whatever happens,
  * mounts are gone and what was not committed is dropped when this returns.
  *
- * Throws {@link ExecError} when the process fails or cannot be started, `InvalidOpError`, `MissingSecretError`.
+ * Throws {@link ExecError} when the process fails or cannot be started, `InvalidOpError`, `MissingSecretError`, `DeviceError`.
  */
 export async function runExecOp(
   { op, platform, resources, vertex }: ExecRequest,
@@ -53,6 +56,7 @@ export async function runExecOp(
     secrets: await secretVariables(op, context, signal),
     ...(meta.proxyEnv && { proxy: meta.proxyEnv }),
   });
+  const devices = await deviceEdits(op, context);
   const emulator = findEmulator(platform, context.platform, process.env);
   const { stdout, stderr } = outputStreams(vertex, context);
   try {
@@ -65,6 +69,7 @@ export async function runExecOp(
         readonlyRootFs,
       },
       mounts: emulator ? [...mounts, emulator.mount] : mounts,
+      ...(devices === undefined ? {} : { devices }),
       network: networkOf(op.network),
       security: op.security === SecurityMode.INSECURE ? 'insecure' : 'sandbox',
       stdout: chunk => stdout.write(chunk),
@@ -132,6 +137,20 @@ async function secretVariables(
     variables.push({ name, value: data ? Buffer.from(data).toString('utf8') : '' });
   }
   return variables;
+}
+
+async function deviceEdits(
+  { cdiDevices }: ExecOp,
+  { devices }: Pick<OpContext, 'devices'>,
+): Promise<ContainerEdits | undefined> {
+  if (cdiDevices.length === 0) return undefined;
+  try {
+    const found = findDevices(await devices.read(), cdiDevices);
+    return found.length === 0 ? undefined : editsOf(found);
+  } catch (cause) {
+    if (!(cause instanceof DeviceError)) throw cause;
+    throw new DeviceError(`CDI device injection failed: ${cause.message}`, cause.hints);
+  }
 }
 
 function stepMeta(meta: Meta, resources: LinuxResources | undefined): Omit<StepMeta, 'env' | 'args'> {

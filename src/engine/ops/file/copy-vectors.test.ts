@@ -154,6 +154,7 @@ function contextFor(store: TestingStore, directory: string, images: Record<strin
     emit: () => {},
     platform: PLATFORM,
     entitlements: new Set(),
+    devices: { read: async () => assert.fail('not for file ops') },
     now: () => 0n,
   };
 }

@@ -9,7 +9,7 @@ import type { ClientBuild } from '../client-build.ts';
 import { errorStatus, SolveError } from '../error-status.ts';
 import type { FrontendResult, ResultRef } from '../frontend-result.ts';
 import { cacheRequest } from '../solve-request.ts';
-import { workerMessage } from '../worker.ts';
+import { briefWorkerMessage } from '../worker.ts';
 import { createContainers } from './containers.ts';
 import { execStream } from './exec-stream.ts';
 import { failedStep } from './failed-step.ts';
@@ -80,7 +80,7 @@ export function createBridge(build: ClientBuild, inputs: ReadonlyMap<string, Def
       return {
         FrontendAPICaps: [...frontendCapabilities],
         LLBCaps: [...llbCapabilities],
-        Workers: [workerMessage(build.worker, 'brief')],
+        Workers: [briefWorkerMessage(build.worker)],
       };
     },
 
