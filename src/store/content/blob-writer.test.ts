@@ -94,7 +94,7 @@ test('where less work does as well, gzip does less, for hardly more bytes', asyn
   const chosen = await write(join(directory.path, 'chosen'), 'gzip', program);
   t.diagnostic(`${(chosen.size / usual.size).toFixed(4)} of the size at level 6`);
   assert.notEqual(chosen.digest, usual.digest);
-  assert.ok(chosen.size < usual.size * 1.01);
+  assert.ok(chosen.size < usual.size * 1.02);
   // The first 8 MiB decide for the next.
   const short = await write(join(directory.path, 'short'), 'gzip', text);
   assert.equal(short.digest, (await write(join(directory.path, 'short-6'), 'gzip', text, { level: 6 })).digest);
