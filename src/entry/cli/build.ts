@@ -80,7 +80,6 @@ export function addBuildCommand(program: Command): void {
     .optionsGroup("Docker's builder before BuildKit:")
     .option('--legacy', 'build with its rules, one image a step, and its output')
     .addOption(new Option('--rm', 'remove the containers of steps that succeeded').hideHelp())
-    .addOption(new Option('--rm=true', 'same as --rm').hideHelp())
     .option('--rm=false', 'with --legacy: leave the containers of steps that succeeded')
     .option('--force-rm', 'with --legacy: remove the containers of steps that failed, too')
     .addOption(new Option('--squash', 'merge all new layers into one').hideHelp())

@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander';
+import { plainArguments } from './argument-forms.ts';
 import { createProgram } from './program.ts';
 import { reportError } from './report-error.ts';
 
@@ -8,7 +9,8 @@ const UNFINISHED = 13;
 async function main(): Promise<void> {
   process.exitCode = UNFINISHED;
   try {
-    await createProgram().parseAsync();
+    const program = createProgram();
+    await program.parseAsync(plainArguments(program, process.argv.slice(2)), { from: 'user' });
     if (process.exitCode === UNFINISHED) process.exitCode = 0;
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode;
