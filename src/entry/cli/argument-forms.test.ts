@@ -22,6 +22,11 @@ test('a short flag may have = before its value', () => {
   assert.deepEqual(plain('build', '-t=me/app:1', '-fx', '.'), ['build', '-t', 'me/app:1', '-fx', '.']);
 });
 
+test('a flag with an empty value is not given', () => {
+  assert.deepEqual(plain('build', '--cache-from', '', '-o=', '--file=', '-t', 'a', '.'), ['build', '-t', 'a', '.']);
+  assert.deepEqual(plain('build', '--network', '', ''), ['build', '']);
+});
+
 test('values are left as they are', () => {
   for (const words of [
     ['build', '--label', '--push=false', '--load', '.'],

@@ -6,7 +6,8 @@ const FALSE = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False']);
 
 /**
  * A command line without the forms that docker's flags have and commander's lack: a flag that takes no value may be given as
- * `--push=true` or `--push=false`, of which the last counts, and a short one may have `=` before its value (`-t=NAME`).
+ * `--push=true` or `--push=false`, of which the last counts, a short one may have `=` before its value (`-t=NAME`), and one with an
+ * empty value (`--cache-from "$CACHE"` where nothing is in it) is not given.
  * @param words what follows the program's name
  * @throws UsageError for such a flag that is neither true nor false
  */
@@ -26,10 +27,12 @@ export function plainArguments(program: Command, words: readonly string[]): stri
       command = command.commands.find(one => word === one.name() || one.aliases().includes(word)) ?? command;
       parts.push({ words: [word] });
     } else if (whole) {
-      parts.push({ option, words: option.required ? words.slice(index, ++index + 1) : [word] });
+      const own = option.required ? words.slice(index, ++index + 1) : [word];
+      if (own[1] !== '') parts.push({ option, words: own });
     } else if (option.required || option.optional) {
-      const isShort = !word.startsWith('--');
-      parts.push({ option, words: isShort ? [word.slice(0, equals), word.slice(equals + 1)] : [word] });
+      const value = word.slice(equals + 1);
+      const own = word.startsWith('--') ? [word] : [word.slice(0, equals), value];
+      if (value !== '') parts.push({ option, words: own });
     } else {
       const isSet = truth(word.slice(0, equals), word.slice(equals + 1));
       for (let at = parts.length - 1; at >= 0; at--) if (parts[at]?.option === option) parts.splice(at, 1);
