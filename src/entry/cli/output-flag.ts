@@ -19,19 +19,16 @@ export interface OutputFlags {
  * @throws UsageError for an unknown type, a missing or unfit `dest`, or two outputs on standard output.
  */
 export async function parseOutputs(values: readonly string[], flags: OutputFlags): Promise<OutputRequest[]> {
-  const outputs = values.flatMap(parseOutput);
-  if (flags.push && flags.load)
-    throw new UsageError('--push and --load cannot be used together; name both with --output');
+  let outputs = values.flatMap(parseOutput);
   if (flags.push) {
-    const image = outputs.findIndex(output => output.type === 'image');
-    const push = { push: 'true' };
-    if (image < 0) outputs.push({ type: 'image', attributes: { ...push, unpack: 'false' } });
-    else {
-      const found = outputs[image];
-      if (found) outputs[image] = { ...found, attributes: { ...found.attributes, ...push } };
-    }
+    const pushed = { push: 'true' };
+    if (outputs.every(({ type }) => type !== 'image')) outputs.push({ type: 'image', attributes: { unpack: 'false' } });
+    outputs = outputs.map(output =>
+      output.type === 'image' ? { ...output, attributes: { ...output.attributes, ...pushed } } : output,
+    );
   }
-  if (flags.load) outputs.push({ type: 'docker', attributes: {} });
+  const isLoaded = outputs.some(({ type, dest }) => type === 'docker' && dest === undefined);
+  if (flags.load && !isLoaded) outputs.push({ type: 'docker', attributes: {} });
   if (outputs.length === 0 && values.length === 0) outputs.push({ type: 'image', attributes: {} });
   if (outputs.filter(output => output.dest === '-').length > 1) {
     throw new UsageError('multiple outputs configured to write to stdout');
