@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  parseAddHost,
+  checkTag,
+  parseAddHosts,
   parseCache,
   parseKeyValues,
   parseNamedContexts,
@@ -44,23 +45,39 @@ test('ssh', () => {
 
 test('named contexts', () => {
   assert.deepEqual([...parseNamedContexts(['node:20=oci-layout:///x'])], [['node:20', 'oci-layout:///x']]);
+  assert.deepEqual([...parseNamedContexts(['docker.io/library/a:latest=x', 'b:latest=y']).keys()], ['a', 'b']);
   assert.throws(() => parseNamedContexts(['a']), /expected NAME=PATH/);
+  assert.throws(
+    () => parseNamedContexts(['Src=.']),
+    /^UsageError: --build-context: invalid context name Src: .*lowercase/,
+  );
 });
 
 test('caches', () => {
-  assert.deepEqual(parseCache('example.com/a:b', '--cache-from'), {
-    type: 'registry',
-    attributes: { ref: 'example.com/a:b' },
-  });
-  assert.deepEqual(parseCache('type=local,src=./c', '--cache-from'), { type: 'local', attributes: { src: './c' } });
+  assert.deepEqual(parseCache('example.com/a:b', '--cache-from'), [
+    {
+      type: 'registry',
+      attributes: { ref: 'example.com/a:b' },
+    },
+  ]);
+  assert.deepEqual(
+    parseCache('a,b', '--cache-from').map(({ attributes }) => attributes['ref']),
+    ['a', 'b'],
+  );
+  assert.deepEqual(parseCache('type=local,src=./c', '--cache-from'), [{ type: 'local', attributes: { src: './c' } }]);
 });
 
 test('hosts and limits', () => {
-  assert.equal(parseAddHost('a:10.0.0.1'), 'a=10.0.0.1');
-  assert.equal(parseAddHost('a=[::1]'), 'a=::1');
-  assert.throws(() => parseAddHost('a:b'), /no IP address/);
+  assert.deepEqual(parseAddHosts('a:10.0.0.1'), ['a=10.0.0.1']);
+  assert.deepEqual(parseAddHosts('a=[::1],b:1.2.3.4'), ['a=::1', 'b=1.2.3.4']);
+  assert.throws(() => parseAddHosts('a:b'), /no IP address/);
   assert.equal(parseUlimit('nofile=1024:2048'), 'nofile=1024:2048');
   assert.throws(() => parseUlimit('nofile'), UsageError);
+});
+
+test('names of images', () => {
+  assert.equal(checkTag('example.com/me/app:1'), 'example.com/me/app:1');
+  assert.throws(() => checkTag('me/App'), /^UsageError: --tag me\/App: .*lowercase/);
 });
 
 test('outputs', async () => {
@@ -71,6 +88,18 @@ test('outputs', async () => {
   assert.deepEqual(await parseOutputs(['type=registry,name=a'], plain), [
     { type: 'image', attributes: { unpack: 'false', name: 'a', push: 'true' } },
   ]);
+  assert.deepEqual(await parseOutputs([], { ...plain, push: true, load: true }), [
+    { type: 'image', attributes: { push: 'true', unpack: 'false' } },
+    { type: 'docker', attributes: {} },
+  ]);
+  assert.deepEqual(
+    await parseOutputs(['type=image', 'type=docker', 'type=image,name=b'], { ...plain, push: true, load: true }),
+    [
+      { type: 'image', attributes: { push: 'true' } },
+      { type: 'docker', attributes: {} },
+      { type: 'image', attributes: { name: 'b', push: 'true' } },
+    ],
+  );
   assert.deepEqual(await parseOutputs([], { ...plain, push: true, tags: ['a', 'b'] }), [
     { type: 'image', attributes: { push: 'true', unpack: 'false', name: 'a,b' } },
   ]);

@@ -1,3 +1,4 @@
+import { familiarReference, parseReference } from '../../wire/oci/reference.ts';
 import type { CacheRequest, SecretRequest, SshRequest } from '../builder/request.ts';
 import { csvFields, csvMap } from './csv.ts';
 import { UsageError } from './errors.ts';
@@ -33,7 +34,7 @@ export function parseLabels(values: readonly string[]): Map<string, string> {
   );
 }
 
-/** `--build-context NAME=PATH|URL|docker-image://REF|oci-layout://PATH`, names in lower case as references are. */
+/** `--build-context NAME=PATH|URL|docker-image://REF|oci-layout://PATH`; names are image references. */
 export function parseNamedContexts(values: readonly string[]): Map<string, string> {
   const map = new Map<string, string>();
   for (const value of values) {
@@ -43,9 +44,28 @@ export function parseNamedContexts(values: readonly string[]): Map<string, strin
         `--build-context ${value}: expected NAME=PATH, NAME=URL, NAME=docker-image://REF or NAME=oci-layout://PATH`,
       );
     }
-    map.set(value.slice(0, equals), value.slice(equals + 1));
+    map.set(contextName(value.slice(0, equals)), value.slice(equals + 1));
   }
   return map;
+}
+
+/** As the Dockerfile names it, whichever spelling of the reference the flag has: without Docker Hub and `:latest`. */
+function contextName(name: string): string {
+  try {
+    return familiarReference(parseReference(name)).replace(/:latest$/, '');
+  } catch (cause) {
+    throw new UsageError(`--build-context: invalid context name ${name}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** @throws UsageError for a name that no image can have */
+export function checkTag(tag: string): string {
+  try {
+    parseReference(tag);
+    return tag;
+  } catch (cause) {
+    throw new UsageError(`--tag ${tag}: ${(cause as Error).message}; expected NAME[:TAG]`, { cause });
+  }
 }
 
 const SECRET_KEYS = new Set(['id', 'src', 'source', 'env', 'type', 'cachekey']);
@@ -77,23 +97,23 @@ export function parseSsh(value: string): SshRequest {
   return { id: value.slice(0, equals), paths: value.slice(equals + 1).split(',') };
 }
 
-/** `--cache-from` and `--cache-to`: a reference alone, or `type=…` and its attributes. */
-export function parseCache(value: string, flag: string): CacheRequest {
+/** `--cache-from` and `--cache-to`: references alone, or `type=…` and its attributes. */
+export function parseCache(value: string, flag: string): CacheRequest[] {
   const fields = csvFields(value);
-  if (fields.every(field => !field.includes('='))) {
-    if (fields.length !== 1)
-      throw new UsageError(`${flag} ${value}: expected one reference, or type=… and its attributes`);
-    return { type: 'registry', attributes: { ref: fields[0] ?? '' } };
-  }
+  if (!value.includes('=')) return fields.map(ref => ({ type: 'registry', attributes: { ref } }));
   const map = csvMap(value, flag);
   const type = map.get('type');
   if (!type) throw new UsageError(`${flag} ${value}: type is required: registry, local, inline, gha, s3 or azblob`);
   map.delete('type');
-  return { type, attributes: Object.fromEntries(map) };
+  return [{ type, attributes: Object.fromEntries(map) }];
 }
 
-/** `--add-host NAME:IP` and `NAME=IP` as `NAME=IP`; brackets around an IPv6 address fall away. */
-export function parseAddHost(value: string): string {
+/** `--add-host NAME:IP,…` and `NAME=IP,…` as `NAME=IP` each; brackets around an IPv6 address fall away. */
+export function parseAddHosts(value: string): string[] {
+  return csvFields(value).map(parseAddHost);
+}
+
+function parseAddHost(value: string): string {
   const match = /^([^:=\s]+)[:=](.+)$/.exec(value);
   if (!match) throw new UsageError(`--add-host ${value}: expected NAME:IP`);
   const address = (match[2] ?? '').replace(/^\[(.*)\]$/, '$1');

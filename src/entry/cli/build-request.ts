@@ -3,7 +3,8 @@ import { basename, dirname, resolve } from 'node:path';
 import { DeviceGrantError, readDeviceGrant } from '../../engine/ops/devices.ts';
 import type { BuildRequest, BuildSource, CacheRequest, DockerfileSource } from '../builder/request.ts';
 import {
-  parseAddHost,
+  checkTag,
+  parseAddHosts,
   parseCache,
   parseKeyValues,
   parseLabels,
@@ -93,11 +94,11 @@ export async function buildRequest(path: string, flags: BuildFlags): Promise<Bui
       );
     }
   }
-  const tags = flags.tag.flatMap(tag => tag.split(','));
+  const tags = flags.tag.flatMap(tag => tag.split(',')).map(checkTag);
   const { context, dockerfile } = await sources(path, flags.file);
   const attests = attestations(flags);
   const epoch = process.env['SOURCE_DATE_EPOCH'];
-  const cacheTo = flags.cacheTo.map(value => parseCache(value, '--cache-to'));
+  const cacheTo = flags.cacheTo.flatMap(value => parseCache(value, '--cache-to'));
   if (flags.coldMounts && cacheTo.some(({ attributes }) => attributes['mounts'] === 'true'))
     throw new UsageError('--cold-mounts keeps no cache mounts that --cache-to …,mounts=true could export');
   return {
@@ -108,7 +109,7 @@ export async function buildRequest(path: string, flags: BuildFlags): Promise<Bui
     buildArgs: parseKeyValues(flags.buildArg, '--build-arg', process.env),
     labels: parseLabels(flags.label),
     attests,
-    platforms: flags.platform
+    platforms: (flags.platform.length > 0 ? flags.platform : [process.env['DOCKER_DEFAULT_PLATFORM'] ?? ''])
       .flatMap(list => list.split(','))
       .filter(platform => platform !== '' && platform !== 'local'),
     tags,
@@ -122,14 +123,16 @@ export async function buildRequest(path: string, flags: BuildFlags): Promise<Bui
     pull: flags.pull ?? false,
     ...(flags.coldMounts ? { coldMounts: true } : {}),
     ...(flags.network === 'default' ? {} : { network: flags.network }),
-    addHosts: flags.addHost.map(parseAddHost),
+    addHosts: flags.addHost.flatMap(parseAddHosts),
     ...(flags.shmSize === undefined ? {} : { shmSize: parseBytes(flags.shmSize, '--shm-size') }),
     ulimits: flags.ulimit.map(parseUlimit),
     ...(flags.cgroupParent === undefined ? {} : { cgroupParent: flags.cgroupParent }),
     secrets: flags.secret.map(secret => parseSecret(secret, process.env)),
     ssh: flags.ssh.map(parseSsh),
     allow: flags.allow,
-    cacheFrom: flags.cacheFrom.map(value => aged(parseCache(value, '--cache-from'), flags.cacheMaxAge)),
+    cacheFrom: flags.cacheFrom
+      .flatMap(value => parseCache(value, '--cache-from'))
+      .map(cache => aged(cache, flags.cacheMaxAge)),
     cacheTo,
     metadata: flags.metadataFile !== undefined,
     ...(epoch === undefined || epoch === '' ? {} : { sourceDateEpoch: epoch }),
@@ -187,6 +190,7 @@ async function sources(
       dockerfile: text ?? { kind: 'in-context', filename: file ?? 'Dockerfile' },
     };
   }
+  if (path === '') throw new UsageError('no build context: name a directory, such as . for the current one');
   const dir = resolve(path);
   const found = await stat(dir).catch(() => undefined);
   if (!found) throw new UsageError(`unable to prepare context: path ${JSON.stringify(path)} not found`);

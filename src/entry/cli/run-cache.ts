@@ -15,6 +15,7 @@ import { loadBuildkitdConfig } from '../../host/config/buildkitd-toml.ts';
 import type { RegistryClient } from '../../wire/registry/client.ts';
 import { type MovedBase, movedBases } from '../builder/base-watch.ts';
 import { openRegistries } from '../builder/registries.ts';
+import type { CacheRequest } from '../builder/request.ts';
 import { parseCache } from './build-flags.ts';
 import { interruptSignal } from './interrupt.ts';
 import { openImages } from './open-stores.ts';
@@ -98,7 +99,7 @@ async function read<T>(
   await using registries = openRegistries(await loadBuildkitdConfig(process.env));
   await using http = objectHttp();
   const deps = { registryFor: registries.registryFor, http, env: process.env };
-  const requests = names.map(requestOf);
+  const requests = names.flatMap(requestsOf);
   return work(
     await Promise.all(requests.map(request => inspectCache(request, deps, signal))),
     signal,
@@ -107,9 +108,9 @@ async function read<T>(
 }
 
 /** A directory that has a cache, or may only be a directory; else what `--cache-from` takes. */
-function requestOf(name: string) {
+function requestsOf(name: string): CacheRequest[] {
   const isDirectory = /^\.{0,2}\//.test(name) || /^\.{1,2}$/.test(name) || existsSync(join(name, 'index.json'));
-  return isDirectory ? { type: 'local', attributes: { src: name } } : parseCache(name, 'cache');
+  return isDirectory ? [{ type: 'local', attributes: { src: name } }] : parseCache(name, 'cache');
 }
 
 /** The steps of builds on this machine, by what caches call them. */
