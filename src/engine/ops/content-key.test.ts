@@ -58,7 +58,7 @@ test(`content keys of inputs: ${deps.length} vectors`, {
       const { include = [], exclude = [], required = [] } = patterns;
       return { path, followLinks, wildcard, include, exclude, required };
     });
-    const key = contentKey(ref, selectors, store.layers, signal);
+    const key = contentKey({ ref, index: 0 }, selectors, store.layers, signal);
     if (contentError !== undefined) {
       await assert.rejects(key, (error: Error) => error.message.endsWith(contentError), name);
       continue;
@@ -77,7 +77,7 @@ test('an input without files', async t => {
   const cases: { path: string; contentDigest?: string; error?: string }[] = read('ids.json').emptyInput;
   for (const { path, contentDigest, error } of cases) {
     const selectors = path === '' ? [] : [plainSelector(path, false)];
-    const key = contentKey(scratch, selectors, store.layers, signal);
+    const key = contentKey({ ref: scratch, index: 0 }, selectors, store.layers, signal);
     if (error === undefined) assert.equal((await key).digest, contentDigest);
     else await assert.rejects(key, (thrown: Error) => thrown.message.endsWith(error));
   }
@@ -93,7 +93,7 @@ test('a key names the files that it is made of', {
     writeFileSync(join(directory, 'd/f'), 'x\n', { mode: 0o644 });
     symlinkSync('f', join(directory, 'd/link'));
   });
-  const { parts } = await contentKey(ref, [plainSelector('/d', true)], store.layers, signal);
+  const { parts } = await contentKey({ ref, index: 0 }, [plainSelector('/d', true)], store.layers, signal);
   assert.deepEqual(
     parts.map(({ kind, name, value }) => `${kind} ${name} ${value.replace(/[0-9a-f]{64}/, '…')}`),
     ['directory /d 0755 sha256:…', 'file /d/f 0644 sha256:…', 'symlink /d/link 0777 -> f'],

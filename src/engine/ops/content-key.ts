@@ -16,9 +16,22 @@ interface Checksum {
   readonly tree?: FileTree;
 }
 
+/** An input of a step, by its place among the inputs. */
+interface StepInput {
+  readonly ref: Ref;
+  readonly index: number;
+}
+
 /** A path that a step needs has no checksum. `cause` says why. */
-class InputChecksumError extends Error {
+export class InputChecksumError extends Error {
   override readonly name = 'InputChecksumError';
+  readonly input: StepInput;
+
+  constructor(input: StepInput, cause: unknown) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    super(`failed to calculate checksum of ref ${nameOf(input.ref)}: ${reason}`, { cause });
+    this.input = input;
+  }
 }
 
 /**
@@ -26,7 +39,7 @@ class InputChecksumError extends Error {
  * the whole of it. The parts are its files, by path. Throws {@link InputChecksumError}, and what reading throws.
  */
 export async function contentKey(
-  ref: Ref,
+  input: StepInput,
   selectors: readonly Selector[],
   layers: SnapshotStore,
   signal: AbortSignal,
@@ -35,11 +48,10 @@ export async function contentKey(
   const checksums = await Promise.all(
     selected.map(async selector => {
       try {
-        return await checksum(ref, selector, layers, signal);
+        return await checksum(input.ref, selector, layers, signal);
       } catch (cause) {
         signal.throwIfAborted();
-        const reason = cause instanceof Error ? cause.message : String(cause);
-        throw new InputChecksumError(`failed to calculate checksum of ref ${nameOf(ref)}: ${reason}`, { cause });
+        throw new InputChecksumError(input, cause);
       }
     }),
   );

@@ -47,7 +47,7 @@ export function createOp(vertex: OpVertex, context: OpContext): Op<Ref> {
     case 'file':
       return keyed(fileKey(op.value, inputs), context, async (refs, signal) => {
         const { runFileOp } = await import('./file/file-op.ts');
-        return runFileOp(op.value, refs, layers, signal);
+        return runFileOp(op.value, refs, context, signal);
       });
     case 'merge':
       return light(mergeKey(op.value), context, (refs, signal) => runMergeOp(op.value, refs, layers, signal));
@@ -75,17 +75,21 @@ function light(key: OpKey, context: OpContext, exec: Run): Op<Ref> {
 }
 
 function cacheMap({ digest, parts, deps }: OpKey, context: OpContext): CacheMap<Ref> {
-  return { digest, parts, deps: deps.map(dep => cacheDep(dep, context)) };
+  return { digest, parts, deps: deps.map((dep, index) => cacheDep(dep, index, context)) };
 }
 
-function cacheDep({ selector, selectorPaths, content, unlazy }: InputKey, context: OpContext): CacheDep<Ref> {
+function cacheDep(
+  { selector, selectorPaths, content, unlazy }: InputKey,
+  index: number,
+  context: OpContext,
+): CacheDep<Ref> {
   const { layers } = context;
   return {
     ...(selector !== '' && {
       selector,
       selectorParts: selectorPaths.map(path => ({ kind: 'selector', name: path, value: '' })),
     }),
-    ...(content && { contentDigest: (ref, signal) => contentKey(ref, content, layers, signal) }),
+    ...(content && { contentDigest: (ref, signal) => contentKey({ ref, index }, content, layers, signal) }),
     ...(unlazy && { preprocess: (ref, signal, reporter) => unpack(ref, context, signal, reporter) }),
   };
 }

@@ -1,15 +1,7 @@
 import { ExitError } from '../../../host/runtime/exit-error.ts';
 import { goQuote } from '../../../plan/dockerfile/go-text.ts';
 import type { Platform } from '../../../wire/oci/descriptor.ts';
-import type { Ref } from '../ref.ts';
-
-/** A failed step's files, for those who want to look into it. In the order of the op's mounts; undefined where there are none. */
-export interface FailedStep {
-  /** As the step found them. */
-  readonly inputs: readonly (Ref | undefined)[];
-  /** As the step left them. */
-  readonly mounts: readonly (Ref | undefined)[];
-}
+import type { FailedStep } from '../failed-step.ts';
 
 /** A step's process did not succeed, or could not be started. `cause` is the runtime's error. */
 export class ExecError extends Error {

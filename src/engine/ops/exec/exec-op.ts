@@ -15,11 +15,12 @@ import {
   SecurityMode,
 } from '../../../wire/proto/gen/pb/ops_pb.ts';
 import { DeviceError, findDevices } from '../devices.ts';
+import type { FailedStep } from '../failed-step.ts';
 import type { OpContext } from '../op-context.ts';
 import { InvalidOpError } from '../op-key.ts';
 import { type Ref, snapshotRef } from '../ref.ts';
 import { canRun, findEmulator } from './emulator.ts';
-import { ExecError, type FailedStep } from './exec-error.ts';
+import { ExecError } from './exec-error.ts';
 import { type LogStream, logLimits, logStream } from './log-stream.ts';
 import { MissingSecretError, prepareStepMounts, type StepMounts } from './step-mounts.ts';
 

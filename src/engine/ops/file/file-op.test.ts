@@ -21,6 +21,7 @@ import { type FileActionCopySchema, type FileActionSchema, FileOpSchema } from '
 import { InvalidOpError } from '../op-key.ts';
 import { type Ref, type SnapshotRef, scratch } from '../ref.ts';
 import { type TestingStore, testingStore } from '../testing-store.ts';
+import { FileActionError } from './file-action-error.ts';
 import { runFileOp } from './file-op.ts';
 
 type Action = MessageInitShape<typeof FileActionSchema>;
@@ -51,7 +52,7 @@ describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
 
   async function run(inputs: readonly Ref[], actions: readonly Action[]): Promise<readonly SnapshotRef[]> {
     const op = create(FileOpSchema, { actions: [...actions] });
-    return runFileOp(op, inputs, store.layers, new AbortController().signal);
+    return runFileOp(op, inputs, { layers: store.layers }, new AbortController().signal);
   }
 
   /** One action on the first input, or on nothing. */
@@ -79,6 +80,35 @@ describe('file ops', { skip: process.getuid?.() === 0 ? false : 'needs root to m
     assert.deepEqual(readdirSync(await change(base, mkdir('/a/f'))), []);
     await assert.rejects(change(base, mkdir('/a/f', true)), /^SystemError: mkdir \/a\/f: not a directory$/);
     await assert.rejects(change(base, mkdir('/x/y')), /^SystemError: mkdir \/x\/y: no such file or directory$/);
+  });
+
+  test('what an action found and left when it failed is kept where it is asked for', async () => {
+    const mkdir: Choice = { case: 'mkdir', value: { path: '/d', mode: 0o755, timestamp: -1n } };
+    const mkfile: Choice = { case: 'mkfile', value: { path: '/d/f', mode: 0o644, data: Buffer.from('x') } };
+    const base = await layer({ b: '' });
+    const op = create(FileOpSchema, {
+      actions: [
+        { input: -1n, secondaryInput: -1n, output: -1n, action: mkdir },
+        { input: 1n, secondaryInput: -1n, output: -1n, action: mkfile },
+        { input: 0n, secondaryInput: -1n, output: -1n, action: mkdir },
+        {
+          input: 3n,
+          secondaryInput: 2n,
+          output: 0n,
+          action: copy({ src: '/d/f', dest: '/no/f', createDestPath: false }),
+        },
+      ],
+    });
+    const running = runFileOp(op, [base], { layers: store.layers, keepsFailures: true }, new AbortController().signal);
+    const error: unknown = await running.catch(thrown => thrown);
+    assert.ok(error instanceof FileActionError);
+    assert.equal(error.index, 3);
+    assert.match(error.message, /no such file or directory$/);
+    const { inputs, mounts } = error.step;
+    assert.deepEqual(inputs, [base]);
+    assert.deepEqual([mounts[0], mounts[2]], [undefined, undefined]);
+    assert.equal(readFileSync(join(store.top(mounts[1]), 'd/f'), 'utf8'), 'x');
+    assert.deepEqual(readdirSync(store.top(mounts[3])), ['d']);
   });
 
   test('mkfile writes through links inside the root', async () => {

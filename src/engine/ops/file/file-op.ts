@@ -3,13 +3,15 @@ import { readFileSync } from 'node:fs';
 import { resolvePath } from '../../../store/snapshot/file-tree.ts';
 import { type BytePath, systemPath, toBytePath } from '../../../wire/fsutil/byte-path.ts';
 import type { FileAction, FileOp } from '../../../wire/proto/gen/pb/ops_pb.ts';
-import type { ActiveSnapshot, SnapshotStore } from '../op-context.ts';
+import type { FailedStep } from '../failed-step.ts';
+import type { ActiveSnapshot, OpContext } from '../op-context.ts';
 import { InvalidOpError } from '../op-key.ts';
 import { type LayerID, type Ref, type SnapshotRef, scratch, snapshotRef } from '../ref.ts';
 import { contentsOf, copySource, lostXattrs, materialize } from '../ref-contents.ts';
 import { type ActionSource, actionGraph } from './action-graph.ts';
 import { makeDirectory, makeFile, makeSymlink, removePath } from './actions.ts';
 import { copyAction } from './copy.ts';
+import { FileActionError } from './file-action-error.ts';
 import { type Owner, resolveOwner } from './owner.ts';
 import { withImagePaths } from './path-error.ts';
 
@@ -30,12 +32,13 @@ interface Working {
 
 /**
  * Runs a file op; one result for each output. Errors of the file system carry paths as they are in the image. Throws
- * {@link InvalidOpError} and what the actions throw; nothing is left behind then.
+ * {@link InvalidOpError} and what the actions throw; nothing is left behind then. Where failures are kept, what an action throws is
+ * the cause of a {@link FileActionError}, and the files that it found and left are layers.
  */
 export async function runFileOp(
   op: FileOp,
   inputs: readonly Ref[],
-  layers: SnapshotStore,
+  { layers, keepsFailures = false }: Pick<OpContext, 'layers' | 'keepsFailures'>,
   signal: AbortSignal,
 ): Promise<readonly SnapshotRef[]> {
   const { nodes, outputs } = actionGraph(op.actions, inputs.length);
@@ -67,8 +70,22 @@ export async function runFileOp(
     const goesOn = base && 'action' in base && nodes[base.action]?.kept === false;
     const working = goesOn ? await work(base.action) : await begin(await refOf(base));
     signal.throwIfAborted();
-    await withImagePaths(working.root, () => run(action, node.secondary, working.root));
+    try {
+      await withImagePaths(working.root, () => run(action, node.secondary, working.root));
+    } catch (cause) {
+      if (!keepsFailures || signal.aborted || cause instanceof FileActionError) throw cause;
+      throw new FileActionError(cause, position, await failedStep(position, working));
+    }
     return working;
+  }
+
+  /** Makes a layer of what an action worked on when it failed; what it read of another action is one already. */
+  async function failedStep(position: number, { below, active }: Working): Promise<FailedStep> {
+    const mounts: (Ref | undefined)[] = nodes.map(() => undefined);
+    const secondary = nodes[position]?.secondary;
+    if (secondary && 'action' in secondary) mounts[secondary.action] = await resultOf(secondary.action);
+    mounts[position] = snapshotRef([...below, await active.commit(signal)]);
+    return { inputs, mounts };
   }
 
   async function begin(ref: Ref): Promise<Working> {
