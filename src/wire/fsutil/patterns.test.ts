@@ -48,6 +48,11 @@ test('escapes and classes have the meaning of RE2', () => {
     ['\\x{1f600}', '😀', true],
     ['\\pl\\p{Greek}\\P{^Lu}', 'xλA', true],
     ['\\p{Greek}', 'x', false],
+    ['\\p{Any}\\p{^any}', '-x', false],
+    ['\\p{ASCII}\\P{ascii}\\p{Assigned}', 'aé-', true],
+    ['\\p{Letter}\\p{cased letter}\\p{LC}\\p{decimal-number}\\p{Punct}', 'aBc1-', true],
+    ['\\p{Gre ek}\\p{Han}', 'λ漢', true],
+    ['[\\p{Any}]', '漢', true],
     ['\\Qa.b\\E*', 'a\\.bc', true],
     ['\\101*', 'Az', true],
     ['[!a]', '!', true],
@@ -94,7 +99,17 @@ test('the syntax is checked up to where `.` stops to match', () => {
 });
 
 test('an expression that RE2 rejects fails when it is used', () => {
-  for (const pattern of ['[z-a]', '\\y*', '\\é', '\\pY', '\\x{110000}', '\\p{Gr}', '[[:foo:]]']) {
+  for (const pattern of [
+    '[z-a]',
+    '\\y*',
+    '\\é',
+    '\\pY',
+    '\\x{110000}',
+    '\\p{Gr}',
+    '\\p{Grek}',
+    '\\p{Unknown}',
+    '[[:foo:]]',
+  ]) {
     const matcher = compilePatterns([pattern]);
     assert.throws(() => matcher.matches('q'), /^PatternSyntaxError: syntax error in pattern$/, pattern);
   }

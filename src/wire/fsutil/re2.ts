@@ -172,7 +172,7 @@ export function compileRe2(text: string): (given: string) => boolean {
       return members(next === next.toLowerCase() ? perl : complement(perl));
     }
     if (next !== 'p' && next !== 'P') return undefined;
-    const braced = /^\{(\^?)(\w+)\}/.exec(chars.slice(at + 2, at + MOST_BRACES).join(''));
+    const braced = /^\{(\^?)([\w -]+)\}/.exec(chars.slice(at + 2, at + MOST_BRACES).join(''));
     const name = braced?.[2] ?? chars[at + 2] ?? fail();
     const property = propertyOf(name) ?? fail();
     at += 2 + (braced?.[0].length ?? 1);
@@ -247,18 +247,53 @@ export function compileRe2(text: string): (given: string) => boolean {
   }
 }
 
-/** The general category or script of that name, in whatever case; undefined if there is none. */
+/** The long names of general categories, by what Go makes of them. */
+const CATEGORIES = new Map(
+  `Cased_Letter Close_Punctuation Combining_Mark Connector_Punctuation Control Currency_Symbol Dash_Punctuation
+  Decimal_Number Enclosing_Mark Final_Punctuation Format Initial_Punctuation Letter Letter_Number Line_Separator
+  Lowercase_Letter Mark Math_Symbol Modifier_Letter Modifier_Symbol Nonspacing_Mark Number Open_Punctuation Other
+  Other_Letter Other_Number Other_Punctuation Other_Symbol Paragraph_Separator Private_Use Punctuation Separator
+  Space_Separator Spacing_Mark Surrogate Symbol Titlecase_Letter Unassigned Uppercase_Letter cntrl digit punct LC`
+    .split(/\s+/)
+    .map(name => [canonicalName(name), name]),
+);
+/** Scripts with names as short as the codes of others, which Go does not know. */
+const SHORT_SCRIPTS = new Set('Ahom Cham Han Kawi Lao Lisu Miao Modi Mro Newa Nko Thai Toto Vai Yi'.split(' '));
+const SETS = new Map([
+  ['Any', 'Any'],
+  ['Assigned', 'Assigned'],
+  ['Ascii', 'ASCII'],
+]);
+
+/**
+ * What a name means to JavaScript: a general category, a script, or one of three sets, as Go 1.26 finds them, whatever the
+ * case, blanks and hyphens. It finds no script of several words (`Old_Italic`) any more; here they keep the names that they had.
+ * Undefined if there is nothing of that name.
+ */
 function propertyOf(name: string): string | undefined {
-  const capital = `${name.slice(0, 1).toUpperCase()}${name.slice(1).toLowerCase()}`;
-  return [name, capital]
-    .flatMap(one => [`General_Category=${one}`, `Script=${one}`])
-    .find(property => {
-      try {
-        return new RegExp(`\\p{${property}}`, 'u');
-      } catch {
-        return false;
-      }
-    });
+  const canonical = canonicalName(name);
+  const set = SETS.get(canonical);
+  if (set !== undefined) return set;
+  const scripts = [canonical, name].filter(one => one !== 'Unknown' && (one.length > 4 || SHORT_SCRIPTS.has(one)));
+  const category = CATEGORIES.get(canonical) ?? (canonical.length <= 2 ? canonical : undefined);
+  const properties = [
+    ...(category === undefined ? [] : [`General_Category=${category}`]),
+    ...scripts.map(one => `Script=${one}`),
+  ];
+  return properties.find(isProperty);
+}
+
+function canonicalName(name: string): string {
+  const letters = name.replaceAll(/[ _-]/g, '');
+  return `${letters.slice(0, 1).toUpperCase()}${letters.slice(1).toLowerCase()}`;
+}
+
+function isProperty(property: string): boolean {
+  try {
+    return new RegExp(`\\p{${property}}`, 'u').source !== '';
+  } catch {
+    return false;
+  }
 }
 
 /** A branch of an alternative: only what `^` and `$` in it say ties it to the ends. */
