@@ -11,10 +11,14 @@ import type { OciLayouts } from './oci-layout.ts';
 import { SourceError, sourceCacheMap } from './source-key.ts';
 import type { SourceProgress } from './source-progress.ts';
 
-/** What blob sources need. */
-export interface BlobSourceOptions {
+/** Where blobs are found. */
+export interface BlobPlaces {
   readonly registry: RegistryClient;
   readonly ociLayouts: OciLayouts;
+}
+
+/** What blob sources need. */
+interface BlobSourceOptions extends BlobPlaces {
   readonly layers: SourceLayers;
 }
 
@@ -45,10 +49,14 @@ export function blobOp(request: SourceRequest, options: BlobSourceOptions, progr
   };
 }
 
-async function openBlob(
-  options: BlobSourceOptions,
+/**
+ * Opens a blob; its bytes are not verified.
+ * @param store of the layout that it is in; undefined for a registry
+ */
+export async function openBlob(
+  options: BlobPlaces,
   store: string | undefined,
-  id: BlobIdentifier,
+  id: Pick<BlobIdentifier, 'reference' | 'digest'>,
   signal: AbortSignal,
 ): Promise<{ readonly bytes: AsyncIterable<Uint8Array>; readonly size: number }> {
   if (store !== undefined) return options.ociLayouts.openBlob(store, id.digest, signal);

@@ -1,13 +1,14 @@
 import { existsSync, lutimesSync } from 'node:fs';
 import { lstat, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeBundle } from './git-bundle.ts';
 import type { GitCli } from './git-cli.ts';
 import { type GitIdentifier, type GitMetadata, isObjectId } from './git-key.ts';
 import type { GitRepository } from './git-repository.ts';
 import { redactUrl, SourceError } from './source-key.ts';
 
 /**
- * Writes the files of a commit into an empty directory.
+ * Writes the files of a commit into an empty directory, or its bundle where that is wanted.
  * @throws SourceError
  */
 export async function checkoutGit(
@@ -17,6 +18,7 @@ export async function checkoutGit(
   target: string,
   signal: AbortSignal,
 ): Promise<void> {
+  if (id.checkoutBundle) return writeBundle(repository, id, metadata, target, signal);
   const { revision } = repository;
   const whole = id.subdir === '';
   // Only the directory is wanted, but submodules and links of the tree need the rest while it is checked out.

@@ -1,4 +1,6 @@
 import { parseGitRemote } from '../../plan/llb/git-url.ts';
+import type { Digest } from '../../wire/oci/digest.ts';
+import { parseReference } from '../../wire/oci/reference.ts';
 import type { KeyPart } from '../status/event.ts';
 import { redactUrl, SourceError, type SourceKey } from './source-key.ts';
 
@@ -24,6 +26,8 @@ export interface GitIdentifier {
   readonly sshId: string;
   /** Where a bundle of the repository is found; empty when it is fetched from the remote. */
   readonly bundle: string;
+  /** The layout that the bundle is in, if it is in one and its locator does not say. */
+  readonly bundleStore: string;
   readonly signaturePublicKey: string;
 }
 
@@ -68,6 +72,7 @@ export function parseGitSource(text: string, attrs: Readonly<Record<string, stri
     knownSshHosts: attrs['git.knownsshhosts'] ?? '',
     sshId: attrs['git.mountsshsock'] ?? '',
     bundle: attrs['git.bundle'] ?? '',
+    bundleStore: attrs['oci.store'] ?? '',
     signaturePublicKey: attrs['git.sig.pubkey'] ?? '',
   };
   check(id);
@@ -85,6 +90,7 @@ function check(id: GitIdentifier): void {
   if (id.checksum !== '' && !/^[a-fA-F0-9]+$/.test(id.checksum)) {
     throw new SourceError(`invalid checksum ${id.checksum} for Git URL, expected hex commit hash`);
   }
+  if (id.bundle !== '') checkBundleLocator(id.bundle);
   if (id.bundle !== '' && id.checksum === '') throw new SourceError('git.bundle requires git.checksum to be set');
   if (isObjectId(id.ref) && !id.ref.startsWith(id.checksum)) {
     throw new SourceError(`expected checksum to match ${id.checksum}, got ${id.ref}`);
@@ -97,12 +103,34 @@ function check(id: GitIdentifier): void {
   }
 }
 
+function checkBundleLocator(locator: string): void {
+  const failure = (what: string, cause?: unknown) =>
+    new SourceError(`failed to parse git.bundle locator "${locator}": ${what}`, { cause });
+  const end = locator.indexOf('://');
+  if (end < 0) throw failure('missing scheme');
+  const scheme = locator.slice(0, end);
+  if (scheme !== 'docker-image+blob' && scheme !== 'oci-layout+blob') {
+    throw new SourceError(
+      `git.bundle locator scheme "${scheme}" is not supported; expected "docker-image+blob" or "oci-layout+blob"`,
+    );
+  }
+  let digest: Digest | undefined;
+  try {
+    ({ digest } = parseReference(locator.slice(end + '://'.length)));
+  } catch (cause) {
+    throw failure(cause instanceof Error ? cause.message : String(cause), cause);
+  }
+  if (digest === undefined) throw failure('invalid digest');
+}
+
 /**
  * What is known of a source without asking the remote: a commit that is named by its id.
  * @throws SourceError when the commit to fetch is not named in full
  */
 export function resolveGitStatically(id: GitIdentifier): GitMetadata | undefined {
   if (isObjectId(id.ref)) return { ref: id.ref, object: id.ref, commit: undefined };
+  // A bundle is asked only for what a name means.
+  if (id.bundle !== '' && id.ref === '') return { ref: id.checksum, object: id.checksum, commit: undefined };
   if (!id.fetchByCommit || id.bundle !== '') return undefined;
   if (id.checksum === '') throw new SourceError('fetch-by-commit requires a checksum or a commit SHA ref');
   if (!isObjectId(id.checksum)) {

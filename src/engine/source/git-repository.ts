@@ -18,6 +18,7 @@ export interface GitRepository extends Disposable {
 /**
  * Brings what a source resolved to into the bare repository of its remote, as shallow as the server allows.
  * @param base the directory that holds the repositories
+ * @param from where to fetch it from, in place of the remote
  * @throws SourceError
  */
 export async function fetchGit(
@@ -26,12 +27,13 @@ export async function fetchGit(
   metadata: GitMetadata,
   git: GitCli,
   signal: AbortSignal,
+  from: () => Promise<string> = async () => id.remote,
 ): Promise<GitRepository> {
   const dir = join(base, createHash('sha256').update(id.remote).digest('hex'));
   await mkdir(base, { recursive: true, mode: 0o700 });
   const lock = await lockFile(`${dir}.lock`, 'exclusive', signal);
   try {
-    return await fetchLocked(dir, lock, id, metadata, git, signal);
+    return await fetchLocked({ dir, lock, id, metadata, git, from }, signal);
   } catch (error) {
     lock[Symbol.dispose]();
     throw error;
@@ -45,25 +47,33 @@ export function removeGitRepository(dir: string): boolean {
   return free !== undefined;
 }
 
+interface Fetching {
+  readonly dir: string;
+  readonly lock: FileLock;
+  readonly id: GitIdentifier;
+  readonly metadata: GitMetadata;
+  readonly git: GitCli;
+  readonly from: () => Promise<string>;
+}
+
 async function fetchLocked(
-  dir: string,
-  lock: FileLock,
-  id: GitIdentifier,
-  metadata: GitMetadata,
-  git: GitCli,
+  { dir, lock, id, metadata, git, from }: Fetching,
   signal: AbortSignal,
 ): Promise<GitRepository> {
   const repository = git.with({ gitDir: dir });
   await initialise(dir, metadata.object.length === 64, git, signal);
-  if (!(await contains(repository, metadata.object, signal))) {
+  // A bundle is made of all that a commit stands on.
+  const lacksHistory = id.checkoutBundle && existsSync(join(dir, 'shallow'));
+  if (lacksHistory || !(await contains(repository, metadata.object, signal))) {
+    const source = await from();
     try {
-      await fetchObject(dir, repository, id, metadata, signal);
+      await fetchObject({ dir, git: repository, id, metadata, source }, signal);
     } catch (error) {
       // A tag that moved, or a branch whose name became a directory of others: only a fresh repository takes it.
       if (!(error instanceof SourceError) || !isRefConflict(error)) throw error;
       await rm(dir, { recursive: true });
       await initialise(dir, metadata.object.length === 64, git, signal);
-      await fetchObject(dir, repository, id, metadata, signal);
+      await fetchObject({ dir, git: repository, id, metadata, source }, signal);
     }
   }
   return { dir, git: repository, revision: metadata.object, [Symbol.dispose]: () => lock[Symbol.dispose]() };
@@ -93,33 +103,33 @@ async function contains(git: GitCli, object: string, signal: AbortSignal): Promi
 }
 
 async function fetchObject(
-  dir: string,
-  git: GitCli,
-  id: GitIdentifier,
-  metadata: GitMetadata,
+  { dir, git, id, metadata, source }: Omit<Fetching, 'lock' | 'from'> & { readonly source: string },
   signal: AbortSignal,
 ): Promise<void> {
   // A killed fetch leaves it behind, and nobody else is here: the repository is locked.
   await rm(join(dir, 'shallow.lock'), { force: true });
   const shallow = existsSync(join(dir, 'shallow'));
-  const deep = ['fetch', '--tags', ...(shallow ? ['--unshallow'] : [])];
+  const history = shallow ? ['--unshallow'] : [];
+  const deep = ['fetch', '--tags', ...history];
   const failed = (error: unknown) => {
     if (!(error instanceof SourceError)) return error;
     return new SourceError(`failed to fetch remote ${redactUrl(id.remote)}: ${error.message}`, { cause: error });
   };
   try {
-    if (id.fetchByCommit) {
-      await git.run(['fetch', '--depth=1', '--no-tags', '--', id.remote, metadata.object], signal);
+    if (id.checkoutBundle) {
+      const spec = isObjectId(metadata.ref) ? metadata.object : `${metadata.ref}:${localRef(metadata.ref)}`;
+      await git.run(['fetch', '--no-tags', '--force', ...history, '--', source, spec], signal);
+    } else if (id.fetchByCommit) {
+      await git.run(['fetch', '--depth=1', '--no-tags', '--', source, metadata.object], signal);
       return;
-    }
-    if (isObjectId(metadata.ref)) {
-      await git.run([...deep, '--', id.remote, metadata.object], signal);
+    } else if (isObjectId(metadata.ref)) {
+      await git.run([...deep, '--', source, metadata.object], signal);
     } else {
       const spec = `${metadata.ref}:${localRef(metadata.ref)}`;
-      await git.run(['fetch', '--depth=1', '--no-tags', '--force', '--', id.remote, spec], signal);
+      await git.run(['fetch', '--depth=1', '--no-tags', '--force', '--', source, spec], signal);
       // The ref may have moved since it was looked up; the key says which commit it has to be.
       if (!(await contains(git, metadata.object, signal))) {
-        await git.run([...deep, '--', id.remote, metadata.object], signal);
+        await git.run([...deep, '--', source, metadata.object], signal);
       }
     }
   } catch (error) {

@@ -9,6 +9,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,11 +17,13 @@ import { after, before, test } from 'node:test';
 import { type DirectoryLayers, directoryLayers } from '../../../test/support/directory-layers.ts';
 import { type GitServer, startGitServer } from '../../../test/support/git-server.ts';
 import { type Database, openDatabase } from '../../store/database.ts';
+import { digestOf, hexOf } from '../../wire/oci/digest.ts';
+import { createRegistryClient } from '../../wire/registry/client.ts';
 import type { SourceRequest } from '../ops/op-context.ts';
 import { openDownloadStore } from './download-store.ts';
 import { type GitSourceOptions, gitCommitTime, gitOp, type RemoteRefs, readGitSource, resolveGit } from './git.ts';
 import { lookUps } from './look-ups.ts';
-import { SourceError } from './source-key.ts';
+import { directoryLayouts } from './oci-layout.ts';
 import { sourceProgress } from './source-progress.ts';
 
 const signal = new AbortController().signal;
@@ -55,6 +58,10 @@ before(async () => {
     },
     ssh: { socket: async () => undefined },
     lookUps: lookUps<RemoteRefs>(),
+    blobs: {
+      registry: createRegistryClient({ hosts: new Map() }),
+      ociLayouts: directoryLayouts(new Map([['bundles', join(root, 'bundles')]])),
+    },
   };
   first = server.commit({ 'a.txt': 'one', 'dir/b.txt': 'b', 'run.sh': 'x' });
   server.git('tag', 'light');
@@ -152,7 +159,79 @@ test('a wrong checksum, a missing ref and a missing repository are refused', asy
   await assert.rejects(checkout('#nosuch'), { name: 'SourceError', message: /does not contain ref nosuch/ });
   const elsewhere = { 'git.fullurl': server.url.replace('repo.git', 'other.git') };
   await assert.rejects(checkout('#main', elsewhere), /failed to fetch remote .*other\.git: git ls-remote: fatal: /);
-  assert.throws(() => open('#main', { 'git.bundle': 'x', 'git.checksum': 'aa' }), SourceError);
+});
+
+/** Puts a bundle where sources find it; returns its locator. */
+function layOut(bundle: Buffer): string {
+  const digest = digestOf(bundle);
+  const blobs = join(root, 'bundles/blobs/sha256');
+  mkdirSync(blobs, { recursive: true });
+  writeFileSync(join(blobs, hexOf(digest)), bundle);
+  return `oci-layout+blob://any/name@${digest}`;
+}
+
+test('a bundle is made of all that a commit stands on, and fetched from in place of the remote', async () => {
+  await checkout('#main');
+  const dir = await checkout('#main', { 'git.checkoutbundle': 'true' });
+  assert.deepEqual(readdirSync(dir), ['bundle']);
+  const locator = layOut(readFileSync(join(dir, 'bundle')));
+  assert.match(server.git('bundle', 'list-heads', join(dir, 'bundle')), new RegExp(`^${second} refs/heads/main$`));
+  server.git('bundle', 'verify', join(dir, 'bundle'));
+
+  const elsewhere = { 'git.fullurl': server.url.replace('repo.git', 'bundled.git') };
+  const from = (commit: string) => ({
+    ...elsewhere,
+    'git.bundle': locator,
+    'git.checksum': commit,
+    'oci.store': 'bundles',
+  });
+  const before = server.requests.length;
+  for (const [fragment, commit, text] of [
+    [`#${first}`, first, 'one'],
+    ['#main', second, 'two'],
+    ['', second, 'two'],
+  ] as const) {
+    assert.equal(read(await checkout(fragment, { ...from(commit), 'git.mtime': 'commit' }), 'a.txt'), text, fragment);
+  }
+  const kept = await checkout('#main', { ...from(second), 'git.keepgitdir': 'true' });
+  assert.ok(existsSync(join(kept, '.git/refs/heads/main')));
+  assert.equal(server.requests.length, before, 'the remote is not asked');
+
+  const other = '0'.repeat(40);
+  await assert.rejects(
+    checkout('#main', from(other)),
+    new RegExp(`commit ${other} not found in bundle any/name@sha256:`),
+  );
+  const gone = { ...from(second), 'git.bundle': locator.replace(/.{64}$/, '0'.repeat(64)), 'git.fullurl': server.url };
+  await assert.rejects(checkout('#main', gone), /failed to fetch git bundle any\/name@sha256:0+: .*has no blob/);
+});
+
+test('a bundle holds a commit under a name, and a tag as one', async () => {
+  const heads = async (fragment: string, attrs: Record<string, string> = {}) => {
+    const dir = await checkout(fragment, { 'git.checkoutbundle': 'true', ...attrs });
+    return server.git('bundle', 'list-heads', join(dir, 'bundle'));
+  };
+  assert.equal(await heads(`#${first}`), `${first} refs/heads/main`);
+  server.git('checkout', '--quiet', '-b', 'named');
+  const named = server.commit({ 'n.txt': 'n' });
+  server.commit({ 'n.txt': 'more' });
+  server.git('tag', '-a', 'v3', '-m', 'note');
+  server.git('reset', '--quiet', '--hard', named);
+  server.git('checkout', '--quiet', 'main');
+  assert.equal(await heads('#named'), `${named} refs/heads/named`);
+  const tag = server.git('rev-parse', 'refs/tags/v3');
+  assert.equal(await heads('#refs/tags/v3', { 'git.checksum': tag }), `${tag} refs/tags/v3`);
+});
+
+test('where a bundle is has to be said so that it can be found', () => {
+  const wrong: [attrs: Record<string, string>, message: RegExp][] = [
+    [{ 'git.bundle': 'x' }, /failed to parse git\.bundle locator "x": missing scheme/],
+    [{ 'git.bundle': 'https://x' }, /locator scheme "https" is not supported/],
+    [{ 'git.bundle': 'docker-image+blob://a/b' }, /invalid digest/],
+    [{ 'git.bundle': `docker-image+blob://a/b@sha256:${'0'.repeat(64)}` }, /git\.bundle requires git\.checksum/],
+    [{ 'git.checkoutbundle': 'true', 'git.keepgitdir': 'true' }, /incompatible with git\.keepgitdir/],
+  ];
+  for (const [attrs, message] of wrong) assert.throws(() => open('#main', attrs), { name: 'SourceError', message });
 });
 
 test('a commit alone is fetched when it is asked for', async () => {

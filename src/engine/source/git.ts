@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import type { SecretProvider, SourceRequest, SshProvider } from '../ops/op-context.ts';
 import { type LayerID, type Ref, snapshotRef } from '../ops/ref.ts';
 import type { Op } from '../solver/op.ts';
+import type { BlobPlaces } from './blob.ts';
 import type { DownloadStore } from './download-store.ts';
+import { stageBundle } from './git-bundle.ts';
 import { checkoutGit, commitTime, rawObjects } from './git-checkout.ts';
 import { createGitCli, type GitCli } from './git-cli.ts';
 import {
@@ -15,7 +17,7 @@ import {
   parseGitSource,
   resolveGitStatically,
 } from './git-key.ts';
-import { fetchGit } from './git-repository.ts';
+import { fetchGit, type GitRepository } from './git-repository.ts';
 import type { SourceLayers } from './layer-port.ts';
 import type { LookUps } from './look-ups.ts';
 import { redactUrl, SourceError, sourceCacheMap } from './source-key.ts';
@@ -31,6 +33,8 @@ export interface GitSourceOptions {
   readonly ssh: SshProvider;
   /** What names were found to mean in this build. */
   readonly lookUps: LookUps<RemoteRefs>;
+  /** Where bundles are found. */
+  readonly blobs: BlobPlaces;
 }
 
 /** What a remote says of a name. */
@@ -70,7 +74,6 @@ export function gitOp(request: SourceRequest, options: GitSourceOptions, progres
 export function readGitSource(identifier: string, attrs: Readonly<Record<string, string>>): GitIdentifier {
   const id = parseGitSource(identifier.replace(/^git:\/\//, ''), attrs);
   const unsupported = (what: string) => new SourceError(`${redactUrl(id.remote)}: ${what} are not supported`);
-  if (id.bundle !== '' || id.checkoutBundle) throw unsupported('git bundles');
   if (id.signaturePublicKey !== '') throw unsupported('signatures of commits and tags');
   return id;
 }
@@ -87,8 +90,9 @@ export async function resolveGit(
 ): Promise<GitMetadata> {
   const known = resolveGitStatically(id);
   if (known !== undefined) return known;
-  const name = `${id.remote}#${id.ref}`;
-  const { wanted, listing } = await options.lookUps.ask(name, inner => listRefs(id, options, progress, inner), signal);
+  const name = `${id.bundle} ${id.remote}#${id.ref}`;
+  const list = id.bundle === '' ? listRefs : listBundle;
+  const { wanted, listing } = await options.lookUps.ask(name, inner => list(id, options, progress, inner), signal);
   return chooseRef(id, wanted, listing);
 }
 
@@ -109,6 +113,39 @@ async function listRefs(
   });
 }
 
+/** What a bundle says of a name. What it means is fetched with it, so that the bundle need not be had again. */
+async function listBundle(
+  id: GitIdentifier,
+  options: GitSourceOptions,
+  progress: SourceProgress,
+  signal: AbortSignal,
+): Promise<RemoteRefs> {
+  return withGit(id, options, progress, signal, async git => {
+    await using bundle = await stageBundle(id, options.blobs, git, signal);
+    const refs = {
+      wanted: id.ref,
+      listing: await git.run(['ls-remote', '--', bundle.url, id.ref, `${id.ref}^{}`], signal),
+    };
+    const metadata = chooseRef(id, id.ref, refs.listing);
+    (await fetchGit(options.repositories, id, metadata, git, signal, async () => bundle.url))[Symbol.dispose]();
+    return refs;
+  });
+}
+
+/** Brings what a source resolved to onto this machine, out of its bundle if it has one. */
+async function fetchSource(
+  id: GitIdentifier,
+  metadata: GitMetadata,
+  git: GitCli,
+  options: GitSourceOptions,
+  signal: AbortSignal,
+): Promise<GitRepository> {
+  if (id.bundle === '') return fetchGit(options.repositories, id, metadata, git, signal);
+  await using staged = new AsyncDisposableStack();
+  const from = async () => staged.use(await stageBundle(id, options.blobs, git, signal)).url;
+  return await fetchGit(options.repositories, id, metadata, git, signal, from);
+}
+
 /** The time of the commit that a source resolves to, seconds since the epoch. Fetches it. */
 export async function gitCommitTime(
   id: GitIdentifier,
@@ -118,7 +155,7 @@ export async function gitCommitTime(
 ): Promise<number> {
   const metadata = await resolveGit(id, options, progress, signal);
   return withGit(id, options, progress, signal, async git => {
-    using repository = await fetchGit(options.repositories, id, metadata, git, signal);
+    using repository = await fetchSource(id, metadata, git, options, signal);
     return commitTime(repository, signal);
   });
 }
@@ -132,7 +169,7 @@ export async function gitObjects(
 ): Promise<{ readonly commit: string; readonly tag: string | undefined }> {
   const metadata = await resolveGit(id, options, progress, signal);
   return withGit(id, options, progress, signal, async git => {
-    using repository = await fetchGit(options.repositories, id, metadata, git, signal);
+    using repository = await fetchSource(id, metadata, git, options, signal);
     return rawObjects(repository, signal);
   });
 }
@@ -145,7 +182,7 @@ async function makeCheckout(
   signal: AbortSignal,
 ): Promise<LayerID> {
   return withGit(id, options, progress, signal, async git => {
-    using repository = await fetchGit(options.repositories, id, metadata, git, signal);
+    using repository = await fetchSource(id, metadata, git, options, signal);
     await using active = await options.layers.prepare([], signal);
     await checkoutGit(repository, id, metadata, active.upper, signal);
     return active.commit(signal);
@@ -170,9 +207,11 @@ async function withGit<T>(
   work: (git: GitCli) => Promise<T>,
 ): Promise<T> {
   const auth = await authOf(id, options.secrets, signal);
-  const sshSocket = id.sshId === '' ? undefined : await options.ssh.socket(id.sshId, signal);
-  if (id.sshId !== '' && sshSocket === undefined) {
-    throw new SourceError(`no SSH key "${id.sshId}" forwarded from the client: add --ssh ${id.sshId}`);
+  // A bundle is fetched without the remote.
+  const sshId = id.bundle === '' ? id.sshId : '';
+  const sshSocket = sshId === '' ? undefined : await options.ssh.socket(sshId, signal);
+  if (sshId !== '' && sshSocket === undefined) {
+    throw new SourceError(`no SSH key "${sshId}" forwarded from the client: add --ssh ${sshId}`);
   }
   const dir = id.knownSshHosts === '' ? undefined : await mkdtemp(join(tmpdir(), 'outcrop-known-hosts-'));
   try {

@@ -118,6 +118,7 @@ export function createSources(options: SourcesOptions): Sources {
     secrets,
     ssh,
     lookUps: lookUps<RemoteRefs>(),
+    blobs: { registry, ociLayouts },
   };
   const tokens = registry.watchTokens(tokenProgress(options.emit, options.now));
   const progressOf = (vertex: string) => sourceProgress(vertex, options.emit, options.now);

@@ -13,7 +13,7 @@ const LLB = `
   source.local.excludepatterns source.local.sharedkeyhint source.local.differ source.local.metadatatransfer
   source.git source.git.keepgitdir source.git.fullurl source.git.httpauth source.git.knownsshhosts
   source.git.mountsshsock source.git.subdir source.git.checksum source.git.skipsubmodules source.git.mtime
-  source.git.fetchbycommit
+  source.git.fetchbycommit source.git.bundle source.git.checkoutbundle
   source.http source.http.auth source.http.checksum source.http.perm soruce.http.uidgid source.http.header
   source.imageblob source.ocilayout source.buildop.llbfilename
   exec.meta.base exec.meta.cgroup.parent exec.meta.network exec.meta.proxyenv exec.meta.security
