@@ -42,6 +42,7 @@ function noStep({ build: { number, status }, steps }: BuildExplanation, word: st
     ...stages,
     ...labels.map(one => `${one.stage === '' ? '' : `${one.stage}/`}${one.number.split('/')[0]}`),
     ...labels.map(({ text }) => text),
+    ...labels.flatMap(({ text }) => text.split(/\s+/).filter(part => part.length > 3)),
   ];
   const meant = didYouMean(word, known);
   const ofStages = meant === '' && stages.length > 0 ? ` Its stages are ${stages.join(', ')}.` : '';

@@ -17,13 +17,14 @@ export function stepLabel({ name, places: [place] }: StepRecord): StepLabel {
 }
 
 /**
- * Whether a step is meant by a word: `deps/3`, `deps`, `:12` for a line of the Dockerfile, or a part of its text, whatever
- * the case.
+ * Whether a step is meant by a word: `deps/3`, `deps 3/7` as it is shown, `deps`, `:12` for a line of the Dockerfile, or a
+ * part of its text, whatever the case.
  */
 export function matchesStep(record: StepRecord, word: string): boolean {
   const { stage, number, text } = stepLabel(record);
   const line = /^:(\d+)$/.exec(word)?.[1];
   if (line !== undefined) return record.places.some(place => place.line === Number(line));
+  if (number !== '' && (word === number || word === `${stage} ${number}` || word === `${stage}/${number}`)) return true;
   const ordinal = number.split('/')[0]?.trim() ?? '';
   const numbered = /^(?:(.*)\/)?(\d+)$/.exec(word);
   if (

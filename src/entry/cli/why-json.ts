@@ -1,4 +1,5 @@
 import { type CatalogueContext, surprisesAt } from '../../insight/explain/catalogue.ts';
+import { cureOf } from '../../insight/explain/cures.ts';
 import type { StepExplanation } from '../../insight/explain/explain-build.ts';
 import { causeText } from '../../insight/explain/words.ts';
 import { stepLabel } from './step-selector.ts';
@@ -48,7 +49,11 @@ export function explanationJson(
               },
             }),
         causes: causes.map(({ cause, path }) => ({ ...cause, says: causeText(cause), path: path.map(nameOf) })),
-        surprises: surprisesAt(step, context).map(({ id: page, text }) => ({ id: page, says: text })),
+        surprises: surprisesAt(step, context).map(({ id: page, text }) => ({
+          id: page,
+          says: text,
+          cure: cureOf(page),
+        })),
       };
     }),
   };

@@ -3,6 +3,7 @@ import { isLink } from '../../insight/explain/build-view.ts';
 import { type CatalogueContext, surprisesAt } from '../../insight/explain/catalogue.ts';
 import type { FileCause } from '../../insight/explain/cause.ts';
 import type { FoundCause } from '../../insight/explain/compare-steps.ts';
+import { cureOf } from '../../insight/explain/cures.ts';
 import type { BuildExplanation, StepExplanation } from '../../insight/explain/explain-build.ts';
 import { causeText, causeWords, shortDigest } from '../../insight/explain/words.ts';
 import type { BuildSummary } from '../../insight/history/build-record.ts';
@@ -72,12 +73,11 @@ export function buildText(context: CatalogueContext, steps: readonly StepExplana
     against.size === 0
       ? ''
       : `; compared with build ${[...against].sort((a, b) => b - a).join(', ')}${placeOf(Math.max(...against), explanation)}`;
-  const ids = [...new Set(steps.flatMap(step => surprisesAt(step, context).map(({ id }) => id)))];
   return [
     `${buildWords(build, now)}, ${status}: ${ran}${formatDuration(duration ?? 0)}${compared}`,
     '',
     ...lines,
-    ...(ids.length === 0 ? [] : ['', `  docs: ${ids.map(id => `docs/surprises/${id}.md`).join(', ')}`]),
+    ...casesOf(steps, context),
     '',
   ].join('\n');
 }
@@ -94,6 +94,21 @@ function withoutSteps({ status, error }: BuildSummary): string {
     default:
       return `${status} before it had any steps${error === undefined ? '' : `: ${error.split('\n', 1)[0]}`}`;
   }
+}
+
+/** The cases of the catalogue that are there, each with the first step that it is about. */
+function casesOf(steps: readonly StepExplanation[], context: CatalogueContext): string[] {
+  const found = steps.flatMap(step => surprisesAt(step, context).map(surprise => ({ step, surprise })));
+  const lines = [...Map.groupBy(found, ({ surprise }) => surprise.id)].flatMap(([id, [first, ...others]]) => {
+    if (first === undefined) return [];
+    const { stage, number } = stepLabel(first.step.record);
+    const more = others.length === 0 ? '' : ` and ${others.length} more`;
+    return [
+      `  ${id} at ${[stage, number].filter(word => word !== '').join(' ')}${more}: ${shortDigest(first.surprise.text)}`,
+      `    ${cureOf(id)}   (docs/surprises/${id}.md)`,
+    ];
+  });
+  return lines.length === 0 ? [] : ['', ...lines];
 }
 
 /** Where a build was made, if that is not where the explained one was. */
@@ -153,6 +168,7 @@ export function reasonText(step: StepExplanation, context: CatalogueContext): st
     return `${shortCause(first)}${more}`;
   }
   const [chained] = step.causes;
+  if (step.outcome === 'failed' && chained === undefined) return step.record.error?.split('\n', 1)[0] ?? '';
   return chained === undefined ? '' : `follows ${nameOf(step.through[0]?.step ?? chained.path[1])}`;
 }
 
@@ -169,15 +185,27 @@ export function stepText(step: StepExplanation, context: CatalogueContext): stri
   const { build } = explanation;
   const lines = [`${labelText(step, columnsOf([step]))}   ${outcomeText(step)}, ${buildWords(build, now)}`, ''];
   if (step.causes.length > 0) lines.push(...causeTree(step, explanation), '');
-  else {
+  else if (step.outcome !== 'failed') {
     const reason = reasonText(step, context);
     if (reason !== '') lines.push(`  ${reason}`, '');
   }
+  if (step.outcome === 'failed') lines.push(...failure(step, build.number));
   const same = sameParts(step, context);
   if (same !== '') lines.push(`  ${same}`, '');
   for (const { id, text } of surprisesAt(step, context))
-    lines.push(`  ${id}: ${shortDigest(text)}`, `    docs/surprises/${id}.md`, '');
+    lines.push(`  ${id}: ${shortDigest(text)}`, `    ${cureOf(id)}`, `    docs/surprises/${id}.md`, '');
   return lines.join('\n');
+}
+
+/** The error of a step, and where its output is. */
+function failure({ record }: StepExplanation, build: number): string[] {
+  const { stage, number } = stepLabel(record);
+  const name = [stage, number.split('/')[0]].filter(word => word !== '').join('/');
+  return [
+    `  it failed: ${record.error?.split('\n', 1)[0] ?? ''}`,
+    ...(record.logBytes ? [`    what it printed: outcrop history logs ${build} ${name}`] : []),
+    '',
+  ];
 }
 
 /** Causes below the steps that they came in by. */

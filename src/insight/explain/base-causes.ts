@@ -29,7 +29,8 @@ export function baseCauses(builds: Builds, reader: ComparisonReader): BaseCauses
 
   function ofSources(consumer: number, current: number, old: number, isRead?: true): Cause[] {
     const [after, before] = [now.steps[current], past.steps[old]];
-    if (after === undefined || before === undefined) return [];
+    // A build that failed early need not have come to look at what it stands on.
+    if (!after?.definitions.length || !before?.definitions.length) return [];
     const [nowImage, pastImage] = [image(now, current), image(past, old)];
     if (nowImage && pastImage) {
       const [was, is] = [before, after].map(one => platformOf(one));

@@ -54,7 +54,7 @@ export const SURPRISE_IDS = [
   'xattr-only',
 ] as const;
 
-type SurpriseId = (typeof SURPRISE_IDS)[number];
+export type SurpriseId = (typeof SURPRISE_IDS)[number];
 
 /** A result from the network that is older is worth a word. */
 const STALE = 86_400_000;
@@ -98,7 +98,7 @@ function ofCause(
       return [
         {
           id: 'base-drift',
-          text: `${cause.reference} names another image: it was ${cause.before} at ${timeText(cause.beforeAt)} and is ${cause.after} since then`,
+          text: `${cause.reference} names another image: it was ${cause.before} at ${timeText(cause.beforeAt)} and is ${cause.after} at ${timeText(cause.afterAt)}`,
         },
       ];
     case 'variable': {

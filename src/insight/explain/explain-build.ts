@@ -99,6 +99,9 @@ const METADATA: ReadonlySet<string> = new Set([
   'MAINTAINER',
 ]);
 
+/** What failed before it could be looked up: nothing of it can be compared. */
+const NO_KEY = /^failed to (compute cache key|calculate checksum)\b/;
+
 /** So many earlier builds are looked at for one that a step is like. */
 const CANDIDATES = 10;
 /** So many builds of whatever are looked through for the same project in another place. */
@@ -139,8 +142,8 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
       };
     }
     if (outcome === 'shared') return { ...base, sharedWith: view.resolve(step) };
-    if (outcome === 'not reached') return base;
-    const { duration } = record;
+    const { duration, error = '' } = record;
+    if (outcome === 'not reached' || NO_KEY.test(error)) return base;
     return { ...base, ...(duration === undefined ? {} : { duration }), ...whyRan(step) };
   }
 

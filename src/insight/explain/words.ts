@@ -1,5 +1,6 @@
 /** Causes in words. Each is one line that names what changed, from what to what. */
 import { isCanceled } from '../progress/error-block.ts';
+import { formatProgressBytes } from '../progress/go-format.ts';
 import type { Cause, FileCause, RecordCause } from './cause.ts';
 
 /** A digest short enough to be read, long enough to be told from others. */
@@ -113,13 +114,13 @@ function recordWords({ reason, build, detail, at, size }: RecordCause): string {
       return `failed in build ${build}, so nothing was kept${detail === undefined ? '' : `: ${firstLine(detail)}`}`;
     case 'pruned': {
       const when = at === undefined ? '' : ` ${new Date(at).toISOString().slice(0, 16).replace('T', ' ')}`;
-      const much = size === undefined ? '' : ` (${size} bytes)`;
+      const much = size === undefined ? '' : ` (${formatProgressBytes(size)})`;
       return `its result was pruned${when} by ${detail ?? 'a rule'}${much}`;
     }
     case 'unusable':
       return `its result was found and could not be used: ${firstLine(detail ?? '')}`;
     case 'key-only':
-      return `${detail} knows it but holds no result: it was exported without`;
+      return `${detail} knows it but holds no result: it was exported without it`;
     case 'other-inputs':
       return `${detail} holds a result of it that was made from other inputs`;
     case 'unreadable-source':
