@@ -77,7 +77,10 @@ async function bundleProgram(): Promise<{
 }
 
 /** Puts pieces that are needed together into one file each; returns the file of every piece. */
-function writePieces(pieces: ReadonlyMap<string, Piece>, together: readonly string[]): Record<string, string> {
+function writePieces(
+  pieces: ReadonlyMap<string, Piece>,
+  together: readonly (readonly [string, ...string[]])[],
+): Record<string, string> {
   const files: Record<string, string> = {};
   const put = (name: string, members: readonly string[]) => {
     const functions = members.map(
@@ -88,15 +91,15 @@ function writePieces(pieces: ReadonlyMap<string, Piece>, together: readonly stri
     write(file, text);
     for (const member of members) files[member] = file;
   };
-  for (const entry of together) {
+  for (const group of together) {
     const members = new Set<string>();
     const add = (name: string) => {
       if (members.has(name) || files[name] !== undefined) return;
       members.add(name);
       for (const imported of pieces.get(name)?.imports ?? []) add(imported);
     };
-    add(entry);
-    put(entry.replace(/\.js$/, '').replace(/-[A-Z0-9]{8}$/, ''), [...members]);
+    for (const entry of group) add(entry);
+    put(group[0].replace(/\.js$/, '').replace(/-[A-Z0-9]{8}$/, ''), [...members]);
   }
   for (const name of pieces.keys()) if (files[name] === undefined) put(name.replace(/\.js$/, ''), [name]);
   return files;
@@ -112,9 +115,20 @@ function write(file: string, text: string): void {
 if (process.argv.includes('--clean')) rmSync(outdir, { recursive: true, force: true });
 mkdirSync(outdir, { recursive: true });
 const { pieces, entries, libraries } = await bundleProgram();
-const main = entries.get('src/entry/cli/main.ts') ?? '';
-const together = ['src/entry/cli/run-build.ts', 'src/engine/ops/exec/exec-op.ts', 'src/engine/ops/file/file-op.ts'];
-const files = writePieces(pieces, [main, ...together.flatMap(entry => entries.get(entry) ?? [])]);
+const entryPiece = (source: string): string => {
+  const name = entries.get(source);
+  if (name === undefined) throw new Error(`${source} is not imported on demand`);
+  return name;
+};
+const main = entryPiece('src/entry/cli/main.ts');
+const files = writePieces(pieces, [
+  [main],
+  // Before the builds, so that nothing of those is loaded to ask why.
+  [entryPiece('src/entry/cli/run-why.ts'), entryPiece('src/entry/cli/store-owner.ts')],
+  [entryPiece('src/entry/cli/run-build.ts')],
+  [entryPiece('src/engine/ops/exec/exec-op.ts')],
+  [entryPiece('src/engine/ops/file/file-op.ts')],
+]);
 const launch = await build({
   ...options,
   entryPoints: { outcrop: 'src/entry/cli/launch.ts' },

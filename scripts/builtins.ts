@@ -3,7 +3,7 @@ import { builtinModules } from 'node:module';
 import type { Plugin } from 'esbuild';
 
 /** What almost every command needs at once; the others are loaded when something of theirs is first used. */
-const NEEDED_AT_ONCE = new Set(['crypto', 'fs', 'os', 'path', 'sqlite', 'url', 'util']);
+const NEEDED_AT_ONCE = new Set(['fs', 'os', 'path', 'sqlite', 'url', 'util']);
 
 const NAMESPACE = 'node-builtin';
 
