@@ -44,6 +44,7 @@ export function addServeCommand(program: Command): void {
       const { runServe } = await import('../daemon/serve.ts');
       process.exitCode = await runServe(flags);
     });
+  command.addOption(new Option('--proxy-network [bool]', 'not done').hideHelp());
   for (const flag of IGNORED) command.addOption(new Option(flag, 'taken, without effect').hideHelp());
 }
 
@@ -52,7 +53,6 @@ const IGNORED = [
   '--rootless',
   '--trace',
   '--debugaddr <address>',
-  '--proxy-network',
   '--otel-socket-path <path>',
   '--save-cache-debug',
   '--oci-worker [bool]',

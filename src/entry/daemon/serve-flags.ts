@@ -19,6 +19,7 @@ export interface ServeFlags {
   readonly ociWorkerGc?: string | true;
   readonly ociWorkerGcKeepstorage?: string;
   readonly cdiDisabled?: true;
+  readonly proxyNetwork?: string | true;
   readonly cdiSpecDir?: readonly string[];
   readonly debug?: true;
   readonly logLevel?: string;
@@ -58,6 +59,7 @@ export function applyFlags(config: DaemonConfig, flags: ServeFlags): DaemonConfi
       flags.cdiSpecDir ? commas(flags.cdiSpecDir) : config.devices.specDirs,
       config.devices.autoAllowed,
     ),
+    proxyNetwork: flags.proxyNetwork === undefined ? config.proxyNetwork : isTrue(flags.proxyNetwork),
     logFormat: flags.logFormat ?? config.logFormat,
     logLevel: flags.logLevel ?? (flags.debug ? 'debug' : config.logLevel),
     worker: {

@@ -14,6 +14,8 @@ import { notifyServiceManager } from './service-manager.ts';
  */
 export async function runServe(flags: ServeFlags): Promise<number> {
   const config = applyFlags(await loadDaemonConfig(flags.config ?? buildkitdConfigPath(process.env)), flags);
+  if (config.proxyNetwork)
+    throw new ServeFlagError('proxy networks are not done: start without --proxy-network and proxyNetwork');
   const log = createDaemonLog(process.stderr, config);
   const listen = listenOptions(config);
   const starting = new AbortController();

@@ -45,6 +45,8 @@ const ENTITLEMENTS = ['network.host', 'security.insecure', 'device'];
  */
 export function readSolveRequest(request: SolveRequest, allowed: ReadonlySet<string>): ClientSolve {
   checkCompatibility(Number(request.CompatibilityVersion));
+  // Whoever asks for it wants steps to be held to the policy: to run them without would be worse than not to.
+  if (request.ProxyNetwork) throw refuse('proxy network provider is not available');
   const options = new Map(Object.entries(request.FrontendAttrs));
   const epoch = exportEpoch(options.get('build-arg:SOURCE_DATE_EPOCH'));
   const frontend = builtInFrontend(request.Frontend, options);

@@ -45,6 +45,8 @@ export interface DaemonConfig extends BuildkitdConfig {
   readonly logFormat: string;
   readonly logLevel: string;
   readonly entitlements: readonly string[];
+  /** Whether steps are to reach the network through a proxy of the daemon only. */
+  readonly proxyNetwork: boolean;
   /** Milliseconds. */
   readonly historyMaxAge: number;
   readonly historyMaxEntries: number;
@@ -107,6 +109,7 @@ async function parseDaemonConfig(text: string, source: string): Promise<DaemonCo
     logFormat: textOf(log['format'], 'log.format') ?? 'text',
     logLevel: textOf(log['level'], 'log.level') ?? (root['debug'] === true ? 'debug' : 'info'),
     entitlements: read.strings(root['insecure-entitlements'], 'insecure-entitlements'),
+    ...{ proxyNetwork: false, ...read.flag('proxyNetwork', root['proxyNetwork'], 'proxyNetwork') },
     historyMaxAge: duration(history['maxAge'], 'history.maxAge') ?? 48 * HOUR,
     historyMaxEntries: number(history['maxEntries'], 'history.maxEntries') ?? 50,
     dns: {
