@@ -13,7 +13,6 @@ import { type Devices, openDevices } from '../../host/cdi/devices.ts';
 import { type BuildkitdConfig, loadBuildkitdConfig } from '../../host/config/buildkitd-toml.ts';
 import { outcropRoot, runtimeDirectory } from '../../host/config/paths.ts';
 import type { Runtime, RuntimeOptions } from '../../host/runtime/runtime.ts';
-import { keepYoungGenerationSmall } from '../../host/system/young-generation.ts';
 import { type ContentStore, openContentStore } from '../../store/content/content-store.ts';
 import { type ImageStore, openImageStore } from '../../store/content/images.ts';
 import { type Database, openDatabase } from '../../store/database.ts';
@@ -66,7 +65,6 @@ export interface Engine extends Registries {
  * @throws StoreUnwritableError, DatabaseError, and the reason of `signal` while pruning is waited for.
  */
 export async function openEngine(options: EngineOptions, signal: AbortSignal): Promise<Engine> {
-  keepYoungGenerationSmall();
   const root = options.root ?? outcropRoot();
   const now = wallClock();
   const config = options.config ?? (await loadBuildkitdConfig(process.env));
