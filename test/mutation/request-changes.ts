@@ -169,7 +169,8 @@ export const requestChanges: Readonly<Record<string, Maker>> = {
         state.target = target;
       },
       about: [],
-      isCause: isRecord('never-built'),
+      // What was built for it last is older than the changes since.
+      isCause: cause => isRecord('never-built')(cause) || state.made.some(one => one.isCause(cause)),
       mayBeSilent: true,
     };
   },

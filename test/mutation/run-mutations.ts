@@ -116,6 +116,7 @@ export async function runMutations(
         const files = [before, bench.state.lines].map(lines => lines.join('\n')).join('\n--- became ---\n');
         fail(`${entry.name}: ${what}\n  ${wrong.join('\n  ')}\n${files}`);
       }
+      bench.state.made.push(...mutations);
       if (mutations.some(({ isLast }) => isLast)) break;
       // Flags are of one build: the next change is made to a build without them.
       if (mutations.some(({ isOfBuild }) => isOfBuild)) await bench.build();

@@ -1,6 +1,7 @@
 /** What a build is made of, as the mutation test has it, and a generator of random choices that a seed decides. */
 import type { BuildRequest } from '../../src/entry/builder/request.ts';
 import type { CorpusEntry, CorpusFile } from './corpus.ts';
+import type { Mutation } from './mutation.ts';
 
 /** Flags of the next build only. */
 interface Flags {
@@ -44,6 +45,8 @@ export interface State {
   prune: boolean;
   /** Something was built for another platform. */
   isForeign: boolean;
+  /** What was changed before. */
+  readonly made: Mutation[];
   /** The next build fails. */
   fails: boolean;
 }
@@ -68,6 +71,7 @@ export function initialState(entry: CorpusEntry): State {
     backdated: [],
     prune: false,
     isForeign: false,
+    made: [],
     fails: false,
   };
 }

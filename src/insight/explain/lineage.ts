@@ -74,6 +74,17 @@ export function lineageOf(builds: Builds, parts: PartsReader): Lineage {
     );
   }
 
+  /** What happened to a step in some of the stages that it stands in. */
+  function partOf(view: BuildView, step: number | undefined): Cause | undefined {
+    if (step === undefined) return undefined;
+    const moved = movedOf(view, step);
+    if (moved !== undefined) return movedCause(moved, builds);
+    const other = view === now ? alignment.oldOf : alignment.newOf;
+    const instructions = (view.steps[step]?.places ?? []).flatMap(place => view.instructionAt(place) ?? []);
+    const one = instructions.find(instruction => other(instruction) === undefined);
+    return one && instructionCause(view === now ? 'added' : 'removed', one, builds);
+  }
+
   function structureCauses(view: BuildView, step: number): Cause[] {
     const moved = movedOf(view, step);
     if (moved !== undefined) return [movedCause(moved, builds)];
@@ -105,9 +116,9 @@ export function lineageOf(builds: Builds, parts: PartsReader): Lineage {
         own.push(...structureCauses(past, old));
         old = baseOf(past, old, parts);
       } else {
-        // A step of several stages that was moved in one of them is told so, anything else is torn.
-        const partly = old === undefined || isBelow(past, old, was) ? undefined : movedOf(past, old);
-        if (partly !== undefined) own.push(movedCause(partly, builds));
+        // A step of several stages that came, went or was moved in one of them is told so, anything else is torn.
+        const partly = old === undefined || isBelow(past, old, was) ? partOf(now, current) : partOf(past, old);
+        if (partly !== undefined) own.push(partly);
         else isTorn = true;
         if (current !== undefined && was !== undefined && !isBelow(past, was, old)) {
           passed.push([current, was]);

@@ -137,7 +137,9 @@ export function drawDetail(detail, select) {
   if (step.causes.length > 0) nodes.push(block('Why it ran', causesOf(step, select)));
   else if (step.from !== undefined) nodes.push(block('Where it comes from', element('p', {}, step.from)));
   if (step.surprises.length > 0) {
-    const items = step.surprises.map(({ id, text }) => element('li', {}, element('b', {}, id), ` ${text}`));
+    const items = step.surprises.map(({ id, text, cure }) =>
+      element('li', {}, element('b', {}, id), ` ${text}`, element('div', { class: 'quiet' }, cure)),
+    );
     nodes.push(block('Worth knowing', element('ul', { class: 'notes' }, ...items)));
   }
   if (step.log !== undefined) {

@@ -112,7 +112,9 @@ function axis() {
   const gap = [1, 2, 5, 10].map(one => one * power).find(one => one >= wanted) ?? wanted;
   const track = element('span', { class: 'track' });
   for (let time = 0; time <= span; time += gap) {
-    const tick = element('span', { class: 'tick' }, time === 0 ? '0' : took(time).replace(/\.0+(?= )/, ''));
+    // The label of a line at the very end would make the list wider than its window.
+    const label = time === 0 ? '0' : time > span * 0.95 ? '' : took(time).replace(/\.0+(?= )/, '');
+    const tick = element('span', { class: 'tick' }, label);
     tick.style.left = `${(time / span) * 100}%`;
     track.append(tick);
   }

@@ -2,6 +2,7 @@
 import { shownSteps } from '../explain/build-view.ts';
 import { type CatalogueContext, surprisesAt } from '../explain/catalogue.ts';
 import type { Comparison } from '../explain/compare-steps.ts';
+import { cureOf } from '../explain/cures.ts';
 import type { StepExplanation } from '../explain/explain-build.ts';
 import { stepOutcome } from '../explain/step-outcome.ts';
 import { causeText, shortDigest } from '../explain/words.ts';
@@ -40,7 +41,7 @@ interface ReportStep extends StepKeys {
   readonly inputs: readonly number[];
   /** Why it ran, and by which steps that came in. */
   readonly causes: readonly { readonly text: string; readonly path: readonly number[] }[];
-  readonly surprises: readonly { readonly id: string; readonly text: string }[];
+  readonly surprises: readonly { readonly id: string; readonly text: string; readonly cure: string }[];
   readonly from?: string;
   readonly cache?: string;
   readonly error?: string;
@@ -142,8 +143,11 @@ export function reportData({ context, images, past, log, labelOf }: ReportSource
         ...timesOf(record),
         inputs: at(record.inputs),
         causes: step?.causes.map(({ cause, path }) => ({ text: causeText(cause), path: at(path.slice(1)) })) ?? [],
-        surprises:
-          step === undefined ? [] : surprisesAt(step, context).map(({ id, text }) => ({ id, text: shortDigest(text) })),
+        surprises: (step === undefined ? [] : surprisesAt(step, context)).map(({ id, text }) => ({
+          id,
+          text: shortDigest(text),
+          cure: cureOf(id),
+        })),
         ...given('from', step && originText(step, now)),
         ...given('cache', record.cache),
         ...given('error', record.error),
