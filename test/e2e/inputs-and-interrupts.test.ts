@@ -130,6 +130,28 @@ test('usage errors name the flag and the near miss', async () => {
   }
 });
 
+test('a build that fails leaves no image id of an earlier one behind', async () => {
+  const context = folder('stale-id', { Dockerfile: 'FROM scratch\nCOPY none /\n', id: 'sha256:old' });
+  const iidfile = join(context, 'id');
+  const { code } = await outcrop(['build', '--iidfile', iidfile, context], { root });
+  assert.equal(code, 1);
+  assert.ok(!existsSync(iidfile));
+  const files = await outcrop(['build', '--iidfile', iidfile, '-o', join(work, 'files'), context], { root });
+  assert.match(files.stderr, /^ERROR: --iidfile: --output type=local makes no image/);
+});
+
+test('a secret of a variable that is not set is empty, and the build is told', async () => {
+  const context = folder('unset-secret', {
+    Dockerfile: 'FROM base\nRUN --mount=type=secret,id=s,required=true wc -c < /run/secrets/s > /size\n',
+  });
+  const out = join(work, 'unset-secret-out');
+  const flags = [...base, '--secret', 'id=s,env=OUTCROP_NOT_SET', '-o', out];
+  const { code, stderr } = await outcrop(['build', ...flags, context], { root });
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /^WARNING: --secret id=s: the variable OUTCROP_NOT_SET is not set/m);
+  assert.equal(readFileSync(join(out, 'size'), 'utf8').trim(), '0');
+});
+
 test('a root that cannot be written: said at once', async () => {
   const context = folder('read-only', { Dockerfile: 'FROM scratch\n' });
   const file = join(work, 'a-file');

@@ -8,7 +8,8 @@ const MAX_SECRET = 500 * 1024;
 
 /**
  * Gives the secrets of a build, read each time that they are asked for.
- * @throws BuildRequestError when a file cannot be read, a variable is not set, or the value is too large.
+ * A variable that is not set is an empty secret (buildx's rule).
+ * @throws BuildRequestError when a file cannot be read, or the value is too large.
  */
 export function secretProvider(
   requests: readonly SecretRequest[],
@@ -22,7 +23,7 @@ export function secretProvider(
       const value =
         request.env === undefined
           ? await readSecret(id, request.file ?? id, signal)
-          : environmentValue(id, environment[request.env], request.env);
+          : Buffer.from(environment[request.env] ?? '');
       if (value.length > MAX_SECRET)
         throw new BuildRequestError(`secret ${id} is too large: ${value.length} bytes, the limit is ${MAX_SECRET}`);
       return value;
@@ -40,9 +41,4 @@ async function readSecret(id: string, file: string, signal: AbortSignal): Promis
       { cause },
     );
   }
-}
-
-function environmentValue(id: string, value: string | undefined, variable: string): Uint8Array {
-  if (value === undefined) throw new BuildRequestError(`secret ${id}: the environment variable ${variable} is not set`);
-  return Buffer.from(value);
 }

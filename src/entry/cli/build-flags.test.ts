@@ -35,6 +35,7 @@ test('secrets', () => {
   assert.deepEqual(parseSecret('id=TOKEN', { TOKEN: 'x' }), { id: 'TOKEN', env: 'TOKEN' });
   assert.deepEqual(parseSecret('id=file', {}), { id: 'file', file: 'file' });
   assert.deepEqual(parseSecret('type=env,id=X', {}), { id: 'X', env: 'X' });
+  assert.throws(() => parseSecret('src=./f', {}), /id is required/);
   assert.throws(() => parseSecret('id=a,value=1', {}), /unexpected key value/);
 });
 

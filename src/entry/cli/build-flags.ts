@@ -83,8 +83,8 @@ export function parseSecret(value: string, environment: Readonly<Record<string, 
   }
   const source = map.get('src') ?? map.get('source');
   const env = map.get('env') ?? (type === 'env' ? (source ?? map.get('id')) : undefined);
-  const id = map.get('id') ?? (env === undefined && source === undefined ? undefined : '');
-  if (id === undefined) throw new UsageError(`--secret ${value}: id is required`);
+  const id = map.get('id');
+  if (!id) throw new UsageError(`--secret ${value}: id is required`);
   if (env !== undefined) return { id, env };
   if (source !== undefined) return { id, file: source };
   return type !== 'file' && environment[id] !== undefined ? { id, env: id } : { id, file: id };

@@ -1,14 +1,15 @@
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import type { WarningEvent } from '../../engine/status/event.ts';
 import { needsRootless, runRootless } from '../../host/runtime/rootless.ts';
 import { createDisplay, PROGRESS_MODES, type ProgressMode } from '../../insight/progress/display.ts';
 import { sourceExcerpt } from '../../insight/progress/excerpt.ts';
 import { BuildError, type Builder } from '../builder/builder.ts';
 import { openEmbeddedBuilder } from '../builder/embedded.ts';
-import type { BuildResult } from '../builder/request.ts';
+import type { BuildRequest, BuildResult } from '../builder/request.ts';
 import { type BuildFlags, buildRequest } from './build-request.ts';
 import { parseCall, printCall, shownDockerfile } from './call.ts';
 import { didYouMean, UsageError } from './errors.ts';
+import { checkGivenFiles } from './given-files.ts';
 import { interruptSignal } from './interrupt.ts';
 import { writeMetadataFile } from './metadata-file.ts';
 import { surpriseWatch } from './surprise-watch.ts';
@@ -30,6 +31,11 @@ export async function runBuild(path: string, flags: BuildFlags): Promise<number>
     ? await remoteBuilder(flags)
     : openEmbeddedBuilder({ endsWithProcess: true, ...(parallelism === undefined ? {} : { parallelism }) });
   const request = await buildRequest(path, flags);
+  if (!call) {
+    for (const warning of await checkGivenFiles(request, flags, process.env))
+      process.stderr.write(`WARNING: ${warning}\n`);
+    await dropImageID(request, flags.iidfile);
+  }
   using interrupt = interruptSignal();
   const display = createDisplay(mode, process.stderr, process.env);
   const quiet = mode === 'quiet' || mode === 'rawjson' || mode === 'none';
@@ -63,6 +69,17 @@ export async function runBuild(path: string, flags: BuildFlags): Promise<number>
   if (flags.metadataFile !== undefined) await writeMetadataFile(flags.metadataFile, result.response);
   if (mode === 'quiet') process.stdout.write(`${id}\n`);
   return why();
+}
+
+/**
+ * Removes the image id of an earlier build, so that one that fails leaves none behind.
+ * @throws UsageError where there is no image that could have an id
+ */
+async function dropImageID({ outputs }: BuildRequest, file: string | undefined): Promise<void> {
+  if (file === undefined) return;
+  const files = outputs.find(({ type }) => type === 'local' || type === 'tar');
+  if (files) throw new UsageError(`--iidfile: --output type=${files.type} makes no image that has an id`);
+  await rm(file, { force: true });
 }
 
 /**
