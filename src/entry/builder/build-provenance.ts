@@ -44,10 +44,13 @@ export interface ProvenanceRecorder {
  * The attributes of the provenance that a request asks for: what it says, and for a push buildx's default. An image that
  * stays here gets none by default, since the times in it would give it another digest each time.
  */
-export function provenanceAttributes(request: BuildRequest): string | undefined {
+export function provenanceAttributes(
+  request: Pick<BuildRequest, 'attests' | 'outputs'>,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): string | undefined {
   const asked = request.attests.get('provenance');
   if (asked !== undefined) return asked;
-  if (process.env['BUILDX_NO_DEFAULT_ATTESTATIONS']) return undefined;
+  if (/^(?:1|t|true)$/i.test(environment['BUILDX_NO_DEFAULT_ATTESTATIONS'] ?? '')) return undefined;
   return request.outputs.some(({ attributes }) => attributes['push'] === 'true') ? DEFAULT_PROVENANCE : undefined;
 }
 
