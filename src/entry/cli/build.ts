@@ -1,10 +1,18 @@
 import { type Command, Option } from 'commander';
 import type { LegacyFlags } from './legacy-build.ts';
 
+/** Flags that docker's own builders have and that mean nothing here, or are not obeyed: commands that have them work all the same. */
+const IDLE_FLAGS = [
+  ...['--isolation <technology>', '--security-opt <option>', '-m, --memory <bytes>', '--memory-swap <bytes>'],
+  ...['-c, --cpu-shares <n>', '--cpu-period <n>', '--cpu-quota <n>', '--cpuset-cpus <list>', '--cpuset-mems <list>'],
+].map(flags => new Option(flags, 'not obeyed').hideHelp());
+
 /** Adds `outcrop build`, with the flags of `docker buildx build` under the same names. */
 export function addBuildCommand(program: Command): void {
-  program
-    .command('build')
+  const build = program.command('build');
+  for (const option of IDLE_FLAGS) build.addOption(option);
+  build
+
     .alias('b')
     .summary('build an image from a Dockerfile')
     .description(
@@ -82,6 +90,7 @@ export function addBuildCommand(program: Command): void {
     .addOption(new Option('--rm', 'remove the containers of steps that succeeded').hideHelp())
     .option('--rm=false', 'with --legacy: leave the containers of steps that succeeded')
     .option('--force-rm', 'with --legacy: remove the containers of steps that failed, too')
+    .addOption(new Option('--compress', 'there is nothing to compress: the context is read in place').hideHelp())
     .addOption(new Option('--squash', 'merge all new layers into one').hideHelp())
     .optionsGroup('What is shown:')
     .option('--progress <mode>', 'auto, plain, tty, ordered, rawjson, quiet, none', 'auto')
@@ -92,6 +101,7 @@ export function addBuildCommand(program: Command): void {
     .option('-D, --debug', 'print warnings and errors in full')
     .helpOption('-h, --help', 'print this help')
     .action(async (path: string, flags: LegacyFlags) => {
+      warnOfIdleFlags(flags);
       // Squashing is refused with a reason there.
       if (flags.legacy || flags.squash) {
         const { runLegacy } = await import('./legacy-build.ts');
@@ -101,6 +111,13 @@ export function addBuildCommand(program: Command): void {
       const { runBuild } = await import('./run-build.ts');
       process.exitCode = await runBuild(path, flags);
     });
+}
+
+/** Said, since a build may count on them. */
+function warnOfIdleFlags(flags: object): void {
+  const given = new Set(Object.keys(flags));
+  for (const option of IDLE_FLAGS)
+    if (given.has(option.attributeName())) process.stderr.write(`WARNING: ${option.long} is not obeyed\n`);
 }
 
 /** Commander takes `--no-…` for the negation of another flag; this one is a flag of its own. */
