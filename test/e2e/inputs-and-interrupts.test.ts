@@ -152,6 +152,33 @@ test('a secret of a variable that is not set is empty, and the build is told', a
   assert.equal(readFileSync(join(out, 'size'), 'utf8').trim(), '0');
 });
 
+test('flags of docker that mean nothing here are taken, with a warning', async () => {
+  const context = folder('idle-flags', { Dockerfile: 'FROM scratch\n' });
+  const flags = ['--compress', '--rm=true', '--force-rm=false', '-m', '1g', '--cpuset-cpus=0', '--progress=quiet'];
+  const { code, stderr } = await outcrop(['build', ...flags, context], { root });
+  assert.equal(code, 0, stderr);
+  assert.equal(stderr, 'WARNING: --memory is not obeyed\nWARNING: --cpuset-cpus is not obeyed\n');
+});
+
+test('proxies of the Docker configuration are build arguments, and the platform has a default', async () => {
+  const context = folder('proxies', {
+    Dockerfile:
+      'FROM base AS made\nARG TARGETARCH\nRUN echo $HTTP_PROXY > /proxy\nFROM scratch\nCOPY --from=made /proxy /\n',
+    'docker/config.json': JSON.stringify({ proxies: { default: { httpProxy: 'http://proxy:1' } } }),
+  });
+  const out = join(work, 'proxies-out');
+  const env = { DOCKER_CONFIG: join(context, 'docker'), DOCKER_DEFAULT_PLATFORM: 'linux/amd64,linux/arm64' };
+  const alone = { DOCKER_CONFIG: env.DOCKER_CONFIG };
+  const { code, stderr } = await outcrop(['build', ...base, '-o', out, context], { root, env: alone });
+  assert.equal(code, 0, stderr);
+  assert.equal(readFileSync(join(out, 'proxy'), 'utf8'), 'http://proxy:1\n');
+  const empty = folder('default-platform', { Dockerfile: 'FROM scratch\nCOPY file /\n', file: '' });
+  const both = join(work, 'platforms-out');
+  const split = await outcrop(['build', '-o', both, empty], { root, env });
+  assert.equal(split.code, 0, split.stderr);
+  assert.deepEqual(readdirSync(both).sort(), ['linux_amd64', 'linux_arm64']);
+});
+
 test('a root that cannot be written: said at once', async () => {
   const context = folder('read-only', { Dockerfile: 'FROM scratch\n' });
   const file = join(work, 'a-file');

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { DeviceGrantError, readDeviceGrant } from '../../engine/ops/devices.ts';
+import { loadDockerConfig } from '../../host/config/docker-config.ts';
 import type { BuildRequest, BuildSource, CacheRequest, DockerfileSource } from '../builder/request.ts';
 import {
   checkTag,
@@ -15,6 +16,7 @@ import {
 } from './build-flags.ts';
 import { didYouMean, UsageError } from './errors.ts';
 import { parseOutputs } from './output-flag.ts';
+import { proxyArguments } from './proxy-arguments.ts';
 import { isTar, readStandardInput, unpackContext } from './stdin-context.ts';
 import { parseBytes, parseDuration } from './units.ts';
 
@@ -106,7 +108,7 @@ export async function buildRequest(path: string, flags: BuildFlags): Promise<Bui
     dockerfile,
     namedContexts: parseNamedContexts(flags.buildContext),
     ...(flags.target === undefined ? {} : { target: flags.target }),
-    buildArgs: parseKeyValues(flags.buildArg, '--build-arg', process.env),
+    buildArgs: await withProxies(parseKeyValues(flags.buildArg, '--build-arg', process.env)),
     labels: parseLabels(flags.label),
     attests,
     platforms: (flags.platform.length > 0 ? flags.platform : [process.env['DOCKER_DEFAULT_PLATFORM'] ?? ''])
@@ -137,6 +139,12 @@ export async function buildRequest(path: string, flags: BuildFlags): Promise<Bui
     metadata: flags.metadataFile !== undefined,
     ...(epoch === undefined || epoch === '' ? {} : { sourceDateEpoch: epoch }),
   };
+}
+
+/** A configuration that cannot be read matters when a registry is asked, and is told then. */
+async function withProxies(buildArgs: ReadonlyMap<string, string>): Promise<Map<string, string>> {
+  const config = await loadDockerConfig(process.env).catch(() => undefined);
+  return new Map([...buildArgs, ...(config ? proxyArguments(config, buildArgs, process.env) : [])]);
 }
 
 /** A source whose results are not used beyond an age, unless it says so itself. */
