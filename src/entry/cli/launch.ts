@@ -23,10 +23,13 @@ const LONG_RUN = 1_000_000;
 const { mkdirSync, readFileSync, renameSync, writeFileSync } = process.getBuiltinModule('node:fs');
 const { Script, constants } = process.getBuiltinModule('node:vm');
 
+// Before anything is loaded: code that was kept under other flags is refused.
+const { setFlagsFromString } = process.getBuiltinModule('node:v8');
 // V8 lets the space for new objects grow to three times 16 MB while a long list is made, such as that of a context's files,
-// and keeps it while the process is busy. Collecting a small one more often takes no more time here. Before anything is
-// loaded: code that was kept under other flags is refused.
-process.getBuiltinModule('node:v8').setFlagsFromString('--semi-space-growth-factor=1');
+// and keeps it while the process is busy. Collecting a small one more often takes no more time here.
+setFlagsFromString('--semi-space-growth-factor=1');
+// What ran once and was then forgotten would be missing in the code that is kept, and be compiled again by each process.
+setFlagsFromString('--no-flush-bytecode');
 
 const directory = import.meta.dirname;
 const cache = cacheDirectory();
