@@ -175,16 +175,21 @@ export const requestChanges: Readonly<Record<string, Maker>> = {
     };
   },
 
-  'cut the build off from the network': state => ({
-    what: '--network none',
-    apply: () => {
-      state.flags = { network: 'none' };
-    },
-    about: [],
-    isCause: cause => cause.kind === 'option' && cause.name === '--network',
-    isOfBuild: true,
-    mayBeSilent: true,
-  }),
+  'cut the build off from the network': state => {
+    // A second build without network is compared with the first one.
+    if (state.isCutOff) return undefined;
+    return {
+      what: '--network none',
+      apply: () => {
+        state.flags = { network: 'none' };
+        state.isCutOff = true;
+      },
+      about: [],
+      isCause: cause => cause.kind === 'option' && cause.name === '--network',
+      isOfBuild: true,
+      mayBeSilent: true,
+    };
+  },
 
   'set the size of shared memory': (state, _, fresh) => ({
     what: '--shm-size',

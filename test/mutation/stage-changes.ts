@@ -46,7 +46,7 @@ export const stageChanges: Readonly<Record<string, Maker>> = {
 
   'name the platform of a stage': (state, pick) => {
     const [index, line] = pick(linesOf(state, /^FROM base\b/)) ?? [];
-    if (index === undefined || line === undefined || state.entry.platforms !== undefined) return undefined;
+    if (index === undefined || line === undefined || state.entry.platforms || state.isForeign) return undefined;
     const change = lineChange(state, index, line.replace('FROM ', 'FROM --platform=linux/386 '));
     const isForeign: Mutation['isCause'] = cause => cause.kind === 'platform' && cause.after === 'linux/386';
     return {

@@ -45,6 +45,8 @@ export interface State {
   prune: boolean;
   /** Something was built for another platform. */
   isForeign: boolean;
+  /** Something was built without network. */
+  isCutOff: boolean;
   /** What was changed before. */
   readonly made: Mutation[];
   /** The next build fails. */
@@ -71,6 +73,7 @@ export function initialState(entry: CorpusEntry): State {
     backdated: [],
     prune: false,
     isForeign: false,
+    isCutOff: false,
     made: [],
     fails: false,
   };

@@ -68,7 +68,7 @@ export function checkTag(tag: string): string {
   }
 }
 
-const SECRET_KEYS = new Set(['id', 'src', 'source', 'env', 'type', 'cachekey']);
+const SECRET_KEYS = new Set(['id', 'src', 'source', 'env', 'type']);
 
 /** `--secret id=NAME[,src=FILE|,env=VARIABLE]`; with neither, the variable or the file named like the id. */
 export function parseSecret(value: string, environment: Readonly<Record<string, string | undefined>>): SecretRequest {
