@@ -118,6 +118,8 @@ export interface RecordCause {
     | 'not-exported'
     /** The result was in an import that this build was not given. */
     | 'source-not-given'
+    /** A step below was forced to run since, so what was made of its earlier result is not used. */
+    | 'made-anew'
     | 'lost';
   /** The build that a reason is about. */
   readonly build?: number;

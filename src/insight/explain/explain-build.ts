@@ -250,10 +250,28 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
         path: [step, ...path],
       }));
     }
+    const anew = madeAnew(current, comparison.past.summary.number);
+    if (anew !== undefined) return [{ cause: anew, path: [step] }];
     const isMounted = now?.inputs.some(
       (input, index) => isSource(view.steps[input]) && keysOf(now, index).content === undefined && isLocal(view, input),
     );
     return [{ cause: { kind: 'record', reason: isMounted ? 'uncacheable' : 'lost' }, path: [step] }];
+  }
+
+  /** An input of a step that a build since number `past` was told to run again. */
+  function madeAnew(step: number, past: number): RecordCause | undefined {
+    for (const input of view.steps[step]?.inputs ?? []) {
+      const { record, places = [], name = '' } = view.steps[view.resolve(input)] ?? {};
+      const { number: build } =
+        candidates.find(
+          candidate =>
+            candidate.number > past &&
+            viewOf(candidate).steps.some(one => one.forced && one.outcome === 'ran' && one.record === record),
+        ) ?? {};
+      if (record !== undefined && build !== undefined)
+        return { kind: 'record', reason: 'made-anew', build, detail: places[0]?.text ?? name };
+    }
+    return undefined;
   }
 
   function isLocal(of: BuildView, step: number): boolean {

@@ -131,6 +131,8 @@ function recordWords({ reason, build, detail, at, size }: RecordCause): string {
       return `its result is in ${detail}, which this build was not given`;
     case 'uncacheable':
       return 'it mounts the context to write to it: such a step always runs';
+    case 'made-anew':
+      return `build ${build} was told to run ${firstLine(detail ?? '')} again, and what stands on its earlier result is not used`;
     case 'lost':
       return 'nothing in its key differs, and its result is not in the cache any more';
   }
