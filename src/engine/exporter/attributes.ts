@@ -55,7 +55,9 @@ export function readImageAttributes(type: 'image' | 'oci' | 'docker', attributes
     throw new ExporterAttributeError('exporter option "rewrite-timestamp" conflicts with "unpack"');
   }
   const annotations = annotationAttributes(attributes);
-  if (!ociMediaTypes && Object.keys(annotations).length > 0) {
+  // Those of a manifest are written with Docker's types too.
+  const beyondManifest = /^annotation-(?:index|index-descriptor|manifest-descriptor)[.[]/;
+  if (!ociMediaTypes && Object.keys(annotations).some(key => beyondManifest.test(key))) {
     throw new ExporterAttributeError('cannot export annotations with "oci-mediatypes=false"');
   }
   const prefix = attributes['dangling-name-prefix'];
