@@ -76,6 +76,21 @@ test('hosts and limits', () => {
   assert.throws(() => parseUlimit('nofile'), UsageError);
 });
 
+test('annotations', async () => {
+  const read = async (annotation: string) => {
+    const [output] = await parseOutputs(['type=image'], { ...plain, annotations: [annotation] });
+    return output?.attributes;
+  };
+  assert.deepEqual(await read('org.x=a:b=c'), { 'annotation.org.x': 'a:b=c' });
+  assert.deepEqual(await read('manifest[linux/arm/v7],index-descriptor:k='), {
+    'annotation-manifest[linux/arm/v7].k': '',
+    'annotation-index-descriptor.k': '',
+  });
+  await assert.rejects(read('manfest:k=v'), /unknown type manfest \(did you mean manifest\?\); one of manifest/);
+  await assert.rejects(read('manifest[]:k=v'), /unknown type manifest\[\]/);
+  await assert.rejects(read('k'), /expected \[TYPE/);
+});
+
 test('names of images', () => {
   assert.equal(checkTag('example.com/me/app:1'), 'example.com/me/app:1');
   assert.throws(() => checkTag('me/App'), /^UsageError: --tag me\/App: .*lowercase/);

@@ -71,16 +71,20 @@ function withNames(output: OutputRequest, flags: OutputFlags): OutputRequest {
   return { ...output, attributes };
 }
 
+const ANNOTATION_TYPES = ['manifest', 'index', 'manifest-descriptor', 'index-descriptor'];
+
 /** `[TYPE[PLATFORM],…:]KEY=VALUE` as exporter attributes (buildx's `--annotation`). */
 function annotationAttributes(annotation: string): [string, string][] {
-  const match = /^(?:((?:(?:manifest|index)(?:-descriptor)?(?:\[[^\]]+\])?,?)+):)?([^=]+)=(.*)$/s.exec(annotation);
+  const match = /^(?:([^:=]*):)?([^=]+)=(.*)$/s.exec(annotation);
   if (!match) throw new UsageError(`--annotation ${annotation}: expected [TYPE[PLATFORM],…:]KEY=VALUE`);
   const [, types, key, value] = match;
-  if (!types) return [[`annotation.${key}`, value ?? '']];
-  return types
-    .split(',')
-    .filter(type => type !== '')
-    .map(type => [`annotation-${type}.${key}`, value ?? '']);
+  if (types === undefined) return [[`annotation.${key}`, value ?? '']];
+  return types.split(',').map(type => {
+    const name = /^([a-z-]+)(?:\[[\w/-]+\])?$/.exec(type)?.[1] ?? type;
+    if (ANNOTATION_TYPES.includes(name)) return [`annotation-${type}.${key}`, value ?? ''];
+    const known = `${didYouMean(name, ANNOTATION_TYPES)}; one of ${ANNOTATION_TYPES.join(', ')}, with a [PLATFORM] or without`;
+    throw new UsageError(`--annotation ${annotation}: unknown type ${type}${known}`);
+  });
 }
 
 async function checkDest(output: OutputRequest): Promise<void> {
