@@ -64,6 +64,25 @@ test('a git repository over http is the context', async () => {
   assert.equal(readFileSync(join(out, 'b'), 'utf8'), 'from git\n');
 });
 
+test('the Dockerfile is behind a URL, or lies here while the context is remote', async () => {
+  const files = folder('dockerfiles', { 'one/Other': 'FROM scratch\nCOPY a /b\n', 'two/a': 'of the context\n' });
+  execFileSync('tar', ['-cf', join(files, 'one/context.tar'), '-C', join(files, 'two'), '.']);
+  await using server = await serve(join(files, 'one'));
+  for (const [name, ...args] of [
+    ['url-here', '-f', `${server.url}/Other`, join(files, 'two')],
+    ['url-there', '-f', `${server.url}/Other`, `${server.url}/context.tar`],
+    ['here-there', '-f', join(files, 'one/Other'), `${server.url}/context.tar`],
+  ]) {
+    const out = join(work, name ?? '');
+    const { code, stderr } = await outcrop(['build', '-o', out, ...args], { root });
+    assert.equal(code, 0, stderr);
+    assert.equal(readFileSync(join(out, 'b'), 'utf8'), 'of the context\n');
+  }
+  const { code, stderr } = await outcrop(['build', '-f', `${server.url}/none`, files], { root });
+  assert.equal(code, 1);
+  assert.equal(stderr, `ERROR: --file ${server.url}/none: the server answers 404\n`);
+});
+
 function serve(dir: string) {
   return startHttpServer((request, answer) => {
     const path = join(dir, new URL(request.url ?? '/', 'http://x').pathname.replace('/repo.git', ''));

@@ -43,6 +43,7 @@ export async function frontendRequest(request: BuildRequest): Promise<FrontendRe
   if (dockerfile.kind === 'file') {
     localDirs.set('dockerfile', dockerfile.dir);
     options.set('filename', dockerfile.filename);
+    if (context.kind === 'remote') options.set('dockerfilekey', 'dockerfile');
   } else if (dockerfile.kind === 'text') {
     const dir = await temporaryDir();
     await writeFile(join(dir, 'Dockerfile'), dockerfile.text);

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { basename, dirname, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, resolve } from 'node:path';
 import { DeviceGrantError, readDeviceGrant } from '../../engine/ops/devices.ts';
 import { loadDockerConfig } from '../../host/config/docker-config.ts';
 import type { BuildRequest, BuildSource, CacheRequest, DockerfileSource } from '../builder/request.ts';
@@ -190,13 +190,13 @@ async function sources(
       throw new UsageError('ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles');
     return { context: { kind: 'empty' }, dockerfile: { kind: 'text', text: input } };
   }
-  const text: DockerfileSource | undefined =
-    file === '-' ? { kind: 'text', text: await readStandardInput() } : undefined;
+  const text = await dockerfileText(file);
   if (isRemote(path)) {
-    return {
-      context: { kind: 'remote', url: path },
-      dockerfile: text ?? { kind: 'in-context', filename: file ?? 'Dockerfile' },
-    };
+    const context = { kind: 'remote', url: path } as const;
+    // What is no path of this machine is one of the context.
+    if (!text && file !== undefined && isAbsolute(file))
+      return { context, dockerfile: { kind: 'file', dir: dirname(file), filename: basename(file) } };
+    return { context, dockerfile: text ?? { kind: 'in-context', filename: file ?? 'Dockerfile' } };
   }
   if (path === '') throw new UsageError('no build context: name a directory, such as . for the current one');
   const dir = resolve(path);
@@ -210,6 +210,20 @@ async function sources(
     context: { kind: 'directory', dir },
     dockerfile: { kind: 'file', dir: dirname(dockerfile), filename: basename(dockerfile) },
   };
+}
+
+/** The Dockerfile of standard input or of a URL, where `--file` names one of them. @throws UsageError */
+async function dockerfileText(file: string | undefined): Promise<DockerfileSource | undefined> {
+  if (file === '-') return { kind: 'text', text: await readStandardInput() };
+  if (file === undefined || !/^https?:\/\//.test(file)) return undefined;
+  try {
+    const response = await fetch(file);
+    if (!response.ok) throw new Error(`the server answers ${response.status}`);
+    return { kind: 'text', text: await response.bytes() };
+  } catch (cause) {
+    const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
+    throw new UsageError(`--file ${file}: ${reason instanceof Error ? reason.message : String(reason)}`, { cause });
+  }
 }
 
 /** Whether a context is a git or http URL rather than a directory (buildx's rule, first match wins). */
