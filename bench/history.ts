@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 import type { BuildEvent } from '../src/engine/status/event.ts';
 import { runEmbeddedBuild } from '../src/entry/builder/embedded-build.ts';
 import { type Engine, openEngine } from '../src/entry/builder/engine.ts';
-import { recordBuild } from '../src/entry/builder/record-build.ts';
+import { buildStart, recordBuild } from '../src/entry/builder/record-build.ts';
 import { type BuildRequest, PLAIN_REQUEST } from '../src/entry/builder/request.ts';
 import { enterPrivateMountNamespace } from '../src/host/system/namespace.ts';
 import { BASE_IMAGES } from '../test/support/base-image.ts';
@@ -64,7 +64,7 @@ async function watched(engine: Engine, request: BuildRequest): Promise<{ events:
 function record(engine: Engine, request: BuildRequest, events: readonly BuildEvent[]): Promise<unknown> {
   return recordBuild(
     engine,
-    request,
+    startedAt => buildStart(request, startedAt),
     () => undefined,
     signal,
     async emit => {

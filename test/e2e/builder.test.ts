@@ -205,3 +205,25 @@ test('a daemon that is not there, an address that is none, flags that mean nothi
     assert.match(run.stderr, message);
   }
 });
+
+test('outcrop why tells on the root of the daemon what was built there, and why', async () => {
+  const files = { Dockerfile: 'FROM base\nCOPY a /a\nRUN cat /a\n', a: 'one\n' };
+  await succeeds(...base, folder('explained', files));
+  const context = folder('explained', { ...files, a: 'two\n' });
+  await succeeds(...base, '--build-arg', 'NOTE=1', context);
+  const { code, stdout, stderr } = await outcrop(['why', '--json'], { root: daemon.root });
+  assert.equal(code, 0, stderr);
+  const { build, steps } = JSON.parse(String(stdout));
+  assert.deepEqual([build.status, build.dockerfile], ['done', 'Dockerfile']);
+  assert.deepEqual(
+    steps.map((step: { text: string; outcome: string; causes: { says: string }[] }) => [
+      step.text,
+      step.outcome,
+      step.causes.map(({ says }) => says.replace(/content .*/, 'content')),
+    ]),
+    [
+      ['COPY a /a', 'ran', ['a content']],
+      ['RUN cat /a', 'ran', ['a content']],
+    ],
+  );
+});

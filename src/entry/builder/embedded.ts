@@ -4,7 +4,7 @@ import type { Builder } from './builder.ts';
 import { runEmbeddedBuild } from './embedded-build.ts';
 import { runEmbeddedCall } from './embedded-call.ts';
 import { type Engine, type EngineOptions, openEngine } from './engine.ts';
-import { recordBuild } from './record-build.ts';
+import { buildStart, recordBuild } from './record-build.ts';
 import type { BuildRequest, BuildResult } from './request.ts';
 import type { SupposeOptions } from './supposed-build.ts';
 
@@ -41,9 +41,8 @@ export function openEmbeddedBuilder(options: EngineOptions = {}): EmbeddedBuilde
   return {
     async build(request: BuildRequest, emit: EventSink, signal: AbortSignal): Promise<BuildResult> {
       const opened = await open(signal);
-      return recordBuild(opened, request, emit, signal, recorded =>
-        runEmbeddedBuild(opened, request, recorded, signal),
-      );
+      const start = (startedAt: number) => buildStart(request, startedAt);
+      return recordBuild(opened, start, emit, signal, recorded => runEmbeddedBuild(opened, request, recorded, signal));
     },
     call: async (request, requestID, emit, signal) =>
       runEmbeddedCall(await open(signal), request, requestID, emit, signal),

@@ -13,12 +13,13 @@ import type { BuildRequest, BuildResult, CacheRequest } from './request.ts';
 const LISTED_AFTER = 1000;
 
 /**
- * Runs a build and keeps what happened in the history of its root. That the history cannot be written is no reason for a
+ * Runs a build and keeps what happened in the history of its root. `start` tells what it is, given when it began in
+ * milliseconds since the epoch; it is asked at the end, or earlier for a build that takes long. That the history cannot be written is no reason for a
  * build to fail: it is said in a warning of the process.
  */
 export async function recordBuild(
   engine: Pick<Engine, 'database' | 'now'>,
-  request: BuildRequest,
+  start: (startedAt: number) => BuildStart,
   emit: EventSink,
   signal: AbortSignal,
   run: (emit: EventSink) => Promise<BuildResult>,
@@ -27,7 +28,7 @@ export async function recordBuild(
   const recorder = buildRecorder(startedAt);
   let running: RunningBuild | undefined;
   const begin = () => {
-    running ??= openHistory(engine.database).begin(buildStart(request, Number(startedAt / 1_000_000n)));
+    running ??= openHistory(engine.database).begin(start(Number(startedAt / 1_000_000n)));
     return running;
   };
   // A long build is listed while it runs; of a short one the end is enough, which is one write less.
@@ -129,13 +130,13 @@ function optionsOf(request: BuildRequest): BuildOptions {
 }
 
 /** A member that is left out when it is empty. */
-function some<Name extends string, Value extends object>(name: Name, value: Value): { [Key in Name]?: Value } {
+export function some<Name extends string, Value extends object>(name: Name, value: Value): { [Key in Name]?: Value } {
   return Object.keys(value).length === 0 ? {} : ({ [name]: value } as { [Key in Name]?: Value });
 }
 
 const CREDENTIAL = /secret|token|password|key|credential/i;
 
-function cacheText({ type, attributes }: CacheRequest): string {
+export function cacheText({ type, attributes }: CacheRequest): string {
   const members = Object.entries(attributes).filter(([name]) => !CREDENTIAL.test(name));
   return [`type=${type}`, ...members.map(([name, value]) => `${name}=${redactUrl(value)}`)].join(',');
 }

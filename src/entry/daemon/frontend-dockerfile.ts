@@ -61,6 +61,12 @@ export async function runDockerfileFrontend(
     const plan = await planDockerfile(ownHost, options, signal, (warning, file) =>
       build.emit(warningEvent(warning, { dockerfile: file })),
     );
+    const { filename: name, data } = plan.dockerfile;
+    build.emit({
+      kind: 'plan',
+      dockerfile: { filename: name, data, language: 'Dockerfile' },
+      platforms: plan.platforms,
+    });
     return await planResult(build, plan, { frontend: NAME, options, inputs: build.callsOf(inputs) });
   } catch (error) {
     if (signal.aborted) throw error;

@@ -3,18 +3,21 @@ import { retryWithoutLostLayers } from '../../engine/cache/remote/lost-layer.ts'
 import { createExportProgress } from '../../engine/exporter/export-progress.ts';
 import { createExporter, type ExportContext, type Exporter } from '../../engine/exporter/exporter.ts';
 import { unlessAborted } from '../../engine/solver/flight.ts';
+import type { EventSink } from '../../engine/status/event.ts';
 import { Code } from '../../wire/grpc/code.ts';
 import { StatusError } from '../../wire/grpc/status.ts';
 import { digestOf } from '../../wire/oci/digest.ts';
 import type { SolveRequest } from '../../wire/proto/gen/control/control_pb.ts';
 import { finalizeExport, findExporters } from '../../wire/session/exporter.ts';
 import { shown } from '../builder/embedded-host.ts';
+import { recordBuild as keepBuild } from '../builder/record-build.ts';
 import { resultFiles } from '../builder/result-files.ts';
 import { buildOutput, type ClientOutput } from './build-output.ts';
 import { type BuildRecord, recordBuild } from './build-record.ts';
 import type { TableEntry } from './build-table.ts';
 import { type ClientBuild, openClientBuild } from './client-build.ts';
 import { collectPins } from './client-provenance.ts';
+import { clientStart } from './client-start.ts';
 import type { DaemonServices } from './daemon-services.ts';
 import { DANGLING_PREFIX } from './docker/stored-images.ts';
 import { errorStatus } from './error-status.ts';
@@ -39,8 +42,8 @@ export async function runSolve(services: DaemonServices, message: SolveRequest, 
   const request = readSolveRequest(message, services.entitlements);
   checkExporters(request.exporters);
   using entry = services.builds.open(request.ref);
-  const run = (record?: BuildRecord): Promise<Answers> => {
-    const attempt = (lost: Set<string>) => runBuild(services, request, entry, { record, lost }, signal);
+  const run = (record?: BuildRecord, onEvent: EventSink = () => undefined): Promise<Answers> => {
+    const attempt = (lost: Set<string>) => runBuild(services, request, entry, { record, lost, onEvent }, signal);
     // A frontend in the client has been answered already, and does not run again.
     return isClientFrontend(request) ? attempt(new Set()) : retryWithoutLostLayers(attempt);
   };
@@ -48,13 +51,41 @@ export async function runSolve(services: DaemonServices, message: SolveRequest, 
   const record = recordBuild(services, request, entry);
   let answers: Answers;
   try {
-    answers = await run(record);
+    answers = await keptBuild(services, request, signal, onEvent => run(record, onEvent));
   } catch (error) {
     await record.fail(errorStatus(error));
     throw error;
   }
   await record.finish();
   return answers;
+}
+
+/** Runs a build, and keeps in the history of the root what explains it. */
+async function keptBuild(
+  { engine, sessions }: DaemonServices,
+  request: ClientSolve,
+  signal: AbortSignal,
+  run: (onEvent: EventSink) => Promise<Answers>,
+): Promise<Answers> {
+  let directory = '';
+  const named = request.session === '' ? undefined : sessions.get(request.session, signal);
+  named?.then(
+    ({ sharedKey }) => {
+      directory = sharedKey;
+    },
+    () => undefined,
+  );
+  const start = (startedAt: number) => clientStart(request, directory, startedAt);
+  const { response } = await keepBuild(
+    engine,
+    start,
+    () => undefined,
+    signal,
+    async onEvent => ({
+      response: await run(onEvent),
+    }),
+  );
+  return response;
 }
 
 function checkExporters(exporters: readonly ExporterRequest[]): void {
@@ -74,18 +105,23 @@ interface Attempt {
   readonly record: BuildRecord | undefined;
   /** Layers of imported caches that cannot be had; this attempt adds those that it finds. */
   readonly lost: Set<string>;
+  readonly onEvent: EventSink;
 }
 
 async function runBuild(
   services: DaemonServices,
   request: ClientSolve,
   entry: TableEntry,
-  { record, lost }: Attempt,
+  { record, lost, onEvent }: Attempt,
   signal: AbortSignal,
 ): Promise<Answers> {
   using _store = await services.gate.enter(signal);
   const pins = collectPins();
-  await using build = openClientBuild(services, request, { emit: entry.progress.sink, onEvent: pins.note, lost });
+  const noted: EventSink = event => {
+    pins.note(event);
+    onEvent(event);
+  };
+  await using build = openClientBuild(services, request, { emit: entry.progress.sink, onEvent: noted, lost });
   const named = request.exporters.map((exporter, index) => clientExporter(services, build, exporter, index));
   const caches = openBuildCaches({ from: request.cacheImports, to: request.cacheExports }, build.cacheDeps, signal);
   build.useImports(caches.imports);
