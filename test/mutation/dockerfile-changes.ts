@@ -34,7 +34,7 @@ export const dockerfileChanges: Readonly<Record<string, Maker>> = {
   },
 
   'change a variable': (state, pick, fresh) => {
-    const [index, line] = pick(linesOf(state, /^ENV (?!HOME_DIR)\w+=[^$]*$/)) ?? [];
+    const [index, line] = pick(linesOf(state, /^ENV (?!HOME_DIR)\w+=[^$\s]*$/)) ?? [];
     const name = /^ENV (\w+)=/.exec(line ?? '')?.[1];
     if (index === undefined || name === undefined) return undefined;
     const value = fresh();

@@ -182,7 +182,9 @@ export const fileChanges: Readonly<Record<string, Maker>> = {
   },
 
   'change an extended attribute': (state, pick, fresh) => {
-    const [path, file] = pick(filesOf(state, one => isRead(state.entry, one))) ?? [];
+    // A second change of it cannot be told from one of the content.
+    const isPlain = (one: string) => isRead(state.entry, one) && state.files.get(one)?.xattr === undefined;
+    const [path, file] = pick(filesOf(state, isPlain)) ?? [];
     if (path === undefined || file === undefined) return undefined;
     return {
       what: `an extended attribute of ${path}`,

@@ -218,6 +218,9 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
       }
       const isLocal = isDirectory(now.steps[target], reader.parts);
       const keys = [keysOf(before, oldInput), keysOf(after, input)] as const;
+      // Of a mount the path is in no other part of the key.
+      if (keys[1].selector !== keys[0].selector && instruction !== undefined)
+        finding.own.push(...textCauses(instruction, builds));
       const lists = filesAsSelected(
         reader.differingParts(was, content),
         [
