@@ -42,7 +42,7 @@ export const copyChanges: Readonly<Record<string, Maker>> = {
   'keep the directories of a copy, or no more': (state, pick) => {
     // What else reads the files would not find them.
     if (state.lines.some(line => /\bcat |^ENV HOME_DIR/.test(line))) return undefined;
-    return toggle(state, pick, /--parents /, '--parents', /^COPY (?!.*(<<|\[|--from|\*|\$))/);
+    return toggle(state, pick, /--parents /, '--parents', /^COPY (?!.*(<<|\[|--from|\*|\$| \. ))/);
   },
 
   'copy another file': (state, pick) => {
