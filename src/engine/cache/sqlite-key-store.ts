@@ -26,6 +26,8 @@ const schema = [
 
 /** Parts of fewer bytes are stored as JSON, others as a zlib stream: compressing has a cost of its own. */
 const compressFrom = 4096;
+/** Large ones are inflated in few pieces, which are joined at the end. */
+const INFLATED_CHUNK = 1 << 18;
 /** What JSON begins with and a zlib stream does not. */
 const jsonStart = '['.charCodeAt(0);
 
@@ -120,7 +122,9 @@ export function sqliteKeyStore(database: Database): SqliteKeyStore {
   const partsText = (digest: string): Buffer | undefined => {
     const blob = findParts().get(digest)?.['parts'];
     if (!(blob instanceof Uint8Array)) return undefined;
-    return Buffer.from(blob[0] === jsonStart ? blob : inflateSync(blob));
+    const { buffer, byteOffset, byteLength } =
+      blob[0] === jsonStart ? blob : inflateSync(blob, { chunkSize: INFLATED_CHUNK });
+    return Buffer.from(buffer, byteOffset, byteLength);
   };
   const insertParts = statement('INSERT OR IGNORE INTO cache_parts VALUES (?, ?)');
   /** Digests whose parts are known to be stored. */

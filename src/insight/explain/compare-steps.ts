@@ -51,6 +51,8 @@ export interface FoundCause {
 export interface Comparison extends Builds {
   /** The step of the earlier build that a step was. */
   counterpart(step: number): number | undefined;
+  /** Whether a step reads other content than it did. Costs little. */
+  readsOther(now: number, past: number): boolean;
   /** What differs between a step and what it was. */
   difference(now: number, past: number): StepDifference;
   /** All causes of a difference, down to the first ones, each once with the shortest way to it. */
@@ -182,7 +184,7 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
   }
 
   /** The inputs that a step reads but is not built on, with what each was. */
-  function readInputs({ current, old }: StepPair): (readonly [number, number])[] {
+  function readInputs({ current, old }: Pick<StepPair, 'current' | 'old'>): (readonly [number, number])[] {
     const [after, before] = [now.steps[current], past.steps[old]];
     if (after === undefined || before === undefined) return [];
     const first = baseOf(now, current, reader.parts) === undefined ? 0 : 1;
@@ -196,6 +198,14 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
           (isSource(now.steps[target]) && now.steps[target]?.name === past.steps[source]?.name),
       );
       return was < 0 ? [] : [[index + first, was + oldFirst] as const];
+    });
+  }
+
+  function readsOther(nowStep: number, pastStep: number): boolean {
+    const [current, old] = [comparable(now, nowStep), comparable(past, pastStep)];
+    return readInputs({ current, old }).some(([input, oldInput]) => {
+      const [content, was] = [reader.content(now, current, input), reader.content(past, old, oldInput)];
+      return content !== undefined && was !== undefined && content !== was;
     });
   }
 
@@ -282,7 +292,7 @@ export function compareBuilds(past: BuildView, now: BuildView, reader: Compariso
     return found.size > 0 ? [...found.values()] : unlikely.slice(0, 1);
   }
 
-  return { ...builds, counterpart: lineage.counterpart, difference, causes };
+  return { ...builds, counterpart: lineage.counterpart, readsOther, difference, causes };
 }
 
 /** Whether an instruction names other sources than before, or leaves out other files of them. */

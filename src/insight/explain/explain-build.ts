@@ -208,6 +208,8 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
         }
         continue;
       }
+      // One that reads other files is no better than a build with so few changes, and long lists of files take long to compare.
+      if (best?.isWhole && best.weight <= OLDER + 1 && comparison.readsOther(step, past)) continue;
       const causes = comparison.causes(step, past);
       const isWhole = isComplete(comparison.past.steps[comparison.past.resolve(past)]);
       // The build before is what people have in mind: an older one has to be much more like it.
