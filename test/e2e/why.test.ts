@@ -265,7 +265,10 @@ suite('how builds and steps are named', { concurrency: 2 }, () => {
     assert.deepEqual(await texts(id.slice(0, 8), ':6'), [1, 'RUN echo a > /a']);
     const { stderr, code } = await outcrop(['why', 'echo dd'], { root: it.root });
     assert.equal(code, 1);
-    assert.match(stderr, /build 2 has no step "echo dd".*name it by a part of its text, its stage, STAGE\/NUMBER or :LINE/);
+    assert.match(
+      stderr,
+      /build 2 has no step "echo dd".*name it by a part of its text, its stage, STAGE\/NUMBER or :LINE/,
+    );
   });
 
   test('--against: any two builds, by number and by image', async () => {

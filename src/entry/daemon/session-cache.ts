@@ -54,7 +54,7 @@ export function sessionDirectories(find: (signal: AbortSignal) => Promise<Sessio
     };
   }
 
-  function writer(directory: string, tag: string): ContentWriter {
+  function writer(directory: string, tag: string, before?: Digest): ContentWriter {
     const write = async (
       kind: string,
       { digest, size }: Pick<Descriptor, 'digest' | 'size'>,
@@ -62,7 +62,7 @@ export function sessionDirectories(find: (signal: AbortSignal) => Promise<Sessio
       signal: AbortSignal,
     ) => (await storeOf(directory, signal)).write({ digest, size, ref: `${kind}-${digest}` }, open, signal);
     return {
-      ...reader(directory, tag),
+      ...reader(directory, tag, before),
       putLayer: ({ descriptor, open }, signal) => write('layer', descriptor, () => open(0, signal), signal),
       putDocument: (descriptor, bytes, signal) => write('config', descriptor, () => once(bytes), signal),
       async publish(manifest, bytes, _before, signal) {

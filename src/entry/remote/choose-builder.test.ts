@@ -31,7 +31,7 @@ function daemon(t: TestContext, address: string, architectures: readonly string[
   void server.serve(far);
   const channel = channelOver(near);
   t.after(() => Promise.all([channel[Symbol.asyncDispose](), server[Symbol.asyncDispose]()]));
-  return { address, channel, solving: channel };
+  return { address, channel, solving: channel, isOutcrop: async () => false };
 }
 
 /** One that does not answer. */
@@ -39,7 +39,7 @@ function absent(): RemoteConnection {
   const [near] = duplexPair();
   near.destroy(new Error('nobody'));
   const channel = channelOver(near);
-  return { address: 'absent', channel, solving: channel };
+  return { address: 'absent', channel, solving: channel, isOutcrop: async () => false };
 }
 
 async function chosen(connections: readonly RemoteConnection[], ...platforms: string[]): Promise<string> {

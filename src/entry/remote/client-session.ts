@@ -29,7 +29,7 @@ import type { RemoteOutputs } from './remote-outputs.ts';
 interface SessionParts {
   readonly frontend: FrontendRequest;
   readonly outputs: Pick<RemoteOutputs, 'targets' | 'layouts'>;
-  readonly caches: Pick<RemoteCaches, 'layouts'>;
+  readonly caches: Pick<RemoteCaches, 'stores'>;
 }
 
 /** A session that is there as long as its build. */
@@ -73,7 +73,8 @@ export function openClientSession(
     const { writing: _, ...readOnly } = layoutStore(path);
     stores.set(`oci:${id}`, readOnly);
   }
-  for (const [id, path] of [...outputs.layouts, ...caches.layouts]) stores.set(id, layoutStore(path));
+  for (const [id, path] of outputs.layouts) stores.set(id, layoutStore(path));
+  for (const [id, store] of caches.stores) stores.set(id, store);
   if (stores.size > 0) routes.push(...contentRoutes(storeById(id => stores.get(id))));
   if (outputs.targets.size > 0) routes.push(...fileSendRoutes(outputs.targets));
   const session = stack.use(openSession(channel, { sharedKey: sharedKey(frontend.localDirs.get('context')), routes }));

@@ -22,6 +22,8 @@ export interface RemoteConnection {
   readonly channel: Channel;
   /** For calls whose failure may tell more than an HTTP/2 connection survives: errors bring the Dockerfile with them. */
   readonly solving: Channel;
+  /** Whether the daemon is this engine's own; false of one that does not say. Asked once. */
+  isOutcrop(signal: AbortSignal): Promise<boolean>;
 }
 
 /** Runs one build on a daemon to its end. See `Builder.build` for what it throws. */
@@ -35,7 +37,7 @@ export async function runRemoteBuild(
   const { channel, solving } = connection;
   await using stack = new AsyncDisposableStack();
   const frontend = stack.use(await frontendRequest(request));
-  const caches = await remoteCaches(request, emit, signal);
+  const caches = await remoteCaches(request, connection, emit, signal);
   const outputs = remoteOutputs(request.outputs, signal);
   const session = stack.use(openClientSession(channel, request, { frontend, outputs, caches }, emit));
   const ref = newIdentifier();

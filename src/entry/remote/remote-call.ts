@@ -27,7 +27,7 @@ export async function runRemoteCall(
   await using stack = new AsyncDisposableStack();
   const frontend = stack.use(await frontendRequest(request));
   const nothing = new Map<never, never>();
-  const parts = { frontend, outputs: { targets: nothing, layouts: nothing }, caches: { layouts: nothing } };
+  const parts = { frontend, outputs: { targets: nothing, layouts: nothing }, caches: { stores: nothing } };
   const session = stack.use(openClientSession(channel, request, parts, emit));
   const ref = newIdentifier();
   const progress = followStatus(channel, ref, emit);

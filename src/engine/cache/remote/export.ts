@@ -153,7 +153,7 @@ function writerOf(
   place: ContentPlace,
   { directories = machineDirectories, registryFor, repositoryOf }: CacheExportDeps,
 ): ContentWriter {
-  if (place.type === 'local') return directories.writer(place.directory, place.tag);
+  if (place.type === 'local') return directories.writer(place.directory, place.tag, place.digest);
   const { reference, insecure } = place;
   return registryWriter(registryFor(reference.domain, insecure), reference, repositoryOf);
 }

@@ -89,7 +89,13 @@ export function readExportOptions({ type, attributes }: CacheRequest, env: NodeJ
       };
     }
     case 'local': {
-      const place = { type: 'local', directory: read.required('dest'), tag: read.text('tag') ?? 'latest' } as const;
+      const before = read.text('digest');
+      const place = {
+        type: 'local',
+        directory: read.required('dest'),
+        tag: read.text('tag') ?? 'latest',
+        ...(before !== undefined && isDigest(before) ? { digest: before } : {}),
+      } as const;
       const [reset, mounts] = [readReset(attributes), read.boolean('mounts', false)];
       return { type: 'content', place, form: readForm(read), reset, mounts, ...readChoice(read) };
     }

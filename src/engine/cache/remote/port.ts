@@ -40,7 +40,8 @@ type RegistryFor = (host: string, insecure: boolean) => RegistryClient;
 export interface CacheDirectories {
   /** Reads the cache of a digest, or that of a tag. */
   reader(directory: string, tag: string, digest?: Digest): ContentReader;
-  writer(directory: string, tag: string): ContentWriter;
+  /** @param before - of the cache that is there, for directories whose index somebody else keeps */
+  writer(directory: string, tag: string, before?: Digest): ContentWriter;
 }
 
 /** A cache mount as steps name it. */
