@@ -1,5 +1,6 @@
 import { chmodSync, copyFileSync, lchownSync, linkSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { makeNode, setTimes } from '../../host/system/inode.ts';
+import { trySetXattr } from '../../host/system/xattr.ts';
 import type { FileNode, FileTree } from '../../store/snapshot/file-tree.ts';
 import { statIfThere } from '../../store/snapshot/file-tree-directory.ts';
 import { type BytePath, systemPath, toBytePath } from '../../wire/fsutil/byte-path.ts';
@@ -38,7 +39,7 @@ export function exportTree(tree: FileTree, dest: string, options: LocalOptions, 
         if (!found?.isDirectory()) mkdirSync(systemPath(path));
         directory(child, path);
       } else bytes += writeEntry(tree, child, path, links);
-      finish(child, path, options.epoch);
+      finish(tree, child, path, options.epoch);
       options.advance?.(bytes);
     }
     if (options.mirror) removeOthers(target, names);
@@ -71,9 +72,11 @@ function writeEntry(tree: FileTree, node: FileNode, path: BytePath, links: Map<s
   }
 }
 
-function finish(node: FileNode, path: BytePath, epoch: number | undefined): void {
+function finish(tree: FileTree, node: FileNode, path: BytePath, epoch: number | undefined): void {
   if (node.type === 'socket') return;
   const target = systemPath(path);
+  // Before the owner: BuildKit's client leaves what depends on the owner, such as capabilities, to be taken away with it.
+  for (const [name, value] of tree.xattrs(node)) trySetXattr(target, name, value);
   if (process.getuid && process.getgid) lchownSync(target, process.getuid(), process.getgid());
   if (node.type !== 'symlink') chmodSync(target, node.mode);
   const time = epoch === undefined ? node.mtime : BigInt(epoch) * 1_000_000_000n;

@@ -49,7 +49,7 @@ export function mergeTrees(parts: readonly TreePart[]): FileTree {
         `cannot overwrite ${path} from ${one.part.name} with ${other.part.name} when split option is disabled`,
       );
     }
-    const node = other === undefined && parent !== root ? one.node : nodeFor(name, parent, found);
+    const node = other === undefined && parent !== root ? ownNode(one) : nodeFor(name, parent, found);
     origins.set(node, found);
     return node;
   }
@@ -96,6 +96,14 @@ export function mergeTrees(parts: readonly TreePart[]): FileTree {
     },
     noteNoXattrs: () => undefined,
   };
+}
+
+/** Trees in directories of their own may share layers, but a directory has to be whole without the others. */
+function ownNode({ part, node }: Origin): FileNode {
+  if (part.directory === '' || node.type === 'dir' || node.nlink < 2) return node;
+  const { name, type, parent, mode, uid, gid, size, nlink, mtime, rdev, status, origin } = node;
+  const inode = `${part.directory}/${node.inode}`;
+  return { name, type, parent, mode, uid, gid, size, nlink, mtime, rdev, inode, status, origin };
 }
 
 function pathBelow(parent: FileNode, name: BytePath): BytePath {

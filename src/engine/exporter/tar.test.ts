@@ -7,6 +7,7 @@ import { setTimes } from '../../host/system/inode.ts';
 import { workerPool } from '../../store/content/pool.ts';
 import { createTarReader } from '../../store/content/tar-reader.ts';
 import { directoryTree } from '../../store/snapshot/file-tree-directory.ts';
+import { mergeTrees } from './merged-tree.ts';
 import { treeTar } from './tar.ts';
 
 const TIME = 1_600_000_000n * 1_000_000_000n + 5n;
@@ -54,6 +55,16 @@ test('a tree as a tar has further names of a file as links, and one time for all
     'd/l 2 a 7.0 ',
     'empty 0  7.0 ',
   ]);
+});
+
+test('of trees in directories of their own each is whole without the other', async () => {
+  using temporary = directory();
+  const parts = ['one', 'two'].map(name => ({ name, directory: name, tree: directoryTree(temporary.path) }));
+  const tar = await Array.fromAsync(treeTar(mergeTrees(parts), 7, AbortSignal.timeout(60_000)));
+  assert.deepEqual(
+    members(Buffer.concat(tar)).filter(line => /[/][ab] /.test(line)),
+    ['one/d/a 0  7.0 content', 'one/d/b 1 one/d/a 7.0 ', 'two/d/a 0  7.0 content', 'two/d/b 1 two/d/a 7.0 '],
+  );
 });
 
 test('a packed tree keeps times to the nanosecond, and has nothing that hides what is below', async () => {

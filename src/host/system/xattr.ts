@@ -70,6 +70,15 @@ export function setXattr(path: SystemPath, name: string, value: Uint8Array): voi
   check(set(cString(path), cString(name), value, value.length, 0), 'lsetxattr', path);
 }
 
+/** Sets an extended attribute if the file system takes it, and from this user; BuildKit does not insist either. */
+export function trySetXattr(path: SystemPath, name: string, value: Uint8Array): void {
+  try {
+    setXattr(path, name, value);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+  }
+}
+
 /** Removes an extended attribute; nothing happens if the file does not have it. Throws `SystemError`. */
 export function removeXattr(path: SystemPath, name: string): void {
   if (remove(cString(path), cString(name)) >= 0) return;

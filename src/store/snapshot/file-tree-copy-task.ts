@@ -1,7 +1,7 @@
 import { closeSync, constants, fchmodSync, fchownSync, fstatSync, openSync, writeSync } from 'node:fs';
 import { setTimes } from '../../host/system/inode.ts';
 import { statFile } from '../../host/system/stat.ts';
-import { setXattr } from '../../host/system/xattr.ts';
+import { trySetXattr } from '../../host/system/xattr.ts';
 import { type BytePath, systemPath } from '../../wire/fsutil/byte-path.ts';
 import { type BatchFailure, failureOf, hashFileRecord } from './checksum-task.ts';
 import { copyBytes } from './copy-up.ts';
@@ -121,14 +121,5 @@ function copyUnchecked(from: BytePath, size: number, to: number): Omit<BatchFail
     return undefined;
   } finally {
     closeSync(file);
-  }
-}
-
-/** Sets an attribute if the file system of the layers takes it; BuildKit does not insist either. */
-function trySetXattr(path: string | Buffer, name: string, value: Uint8Array): void {
-  try {
-    setXattr(path, name, value);
-  } catch {
-    // Not supported there, or not for us.
   }
 }
