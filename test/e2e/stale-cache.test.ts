@@ -66,5 +66,7 @@ test('--cache-max-age leaves old results out, of every source that says nothing 
     build(root, name, ['--cache-from', `type=local,src=${dir}${source}`, '--cache-max-age', age]);
   assert.equal((await use('e', '', '1h')).isCached, true);
   assert.equal((await use('f', '', '0.001s')).isCached, false);
+  const { stdout } = await outcrop(['why'], { root: join(work, 'f') });
+  assert.match(stdout.toString(), /holds a result of it that is older than --cache-max-age allows/);
   assert.equal((await use('g', ',max-age=1h', '0.001s')).isCached, true);
 });

@@ -113,7 +113,7 @@ export interface OutcomeEvent {
   /** Results that were found for it but could not be used. */
   readonly unusable?: readonly UnusableResult[];
   /** Imported caches that know the step: with a result of other inputs, with one that is lost, or only by its key. */
-  readonly known?: readonly { readonly cache: string; readonly what: 'result' | 'lost' | 'key' }[];
+  readonly known?: readonly { readonly cache: string; readonly what: 'result' | 'lost' | 'old' | 'key' }[];
 }
 
 /** A result that was found and could not be loaded, and why. */

@@ -112,6 +112,8 @@ export interface RecordCause {
     | 'key-only'
     /** An import that was given holds a result of the step, made from other inputs. */
     | 'other-inputs'
+    /** An import that was given holds a result of the step that is older than `--cache-max-age` allows. */
+    | 'too-old'
     /** An import that was given could not be read. */
     | 'unreadable-source'
     /** No import that was given knows the step. */

@@ -348,6 +348,7 @@ function importCause(view: BuildView, step: number): RecordCause | undefined {
   const nameOf = (id: string) =>
     sources.find(source => source.id === id)?.isInline ? `the inline cache of ${id}` : cacheName(view, id);
   const [known] = steps[step]?.known ?? [];
+  if (known?.what === 'old') return { kind: 'record', reason: 'too-old', detail: nameOf(known.cache) };
   if (known?.what === 'key') return { kind: 'record', reason: 'key-only', detail: nameOf(known.cache) };
   if (known?.what === 'result') return { kind: 'record', reason: 'other-inputs', detail: nameOf(known.cache) };
   if (known?.what === 'lost') {

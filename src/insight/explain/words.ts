@@ -123,6 +123,8 @@ function recordWords({ reason, build, detail, at, size }: RecordCause): string {
       return `${detail} knows it but holds no result: it was exported without it`;
     case 'other-inputs':
       return `${detail} holds a result of it that was made from other inputs`;
+    case 'too-old':
+      return `${detail} holds a result of it that is older than --cache-max-age allows`;
     case 'unreadable-source':
       return `nothing could be taken from ${detail}`;
     case 'not-exported':

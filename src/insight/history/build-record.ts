@@ -103,7 +103,7 @@ export interface StepRecord {
   readonly forced?: true;
   readonly unusable?: readonly { readonly cache: string; readonly reason: string }[];
   /** Imported caches that know the step though it ran: with a result of other inputs, with one that is lost, or only by its key. */
-  readonly known?: readonly { readonly cache: string; readonly what: 'result' | 'lost' | 'key' }[];
+  readonly known?: readonly { readonly cache: string; readonly what: 'result' | 'lost' | 'old' | 'key' }[];
   /** Shown as cached. */
   readonly cached?: true;
   readonly error?: string;

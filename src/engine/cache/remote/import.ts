@@ -28,12 +28,12 @@ export interface RemoteImport extends CacheImport<Ref> {
   readonly cache: Promise<ImportedCache<Ref, CacheLayer> | undefined>;
   /**
    * What the source knows of a step's output, whatever it was made from: a `result`, one that is `lost` because layers of it
-   * cannot be had, or only its `key`, because it was exported in mode `min` or inline. Undefined when nothing, or before the
+   * cannot be had, one that is too `old`, or only its `key`, because it was exported in mode `min` or inline. Undefined when nothing, or before the
    * source was read.
    *
    * @param digest - of the record: `recordDigest` of the step's cache map
    */
-  knows(digest: string): 'result' | 'lost' | 'key' | undefined;
+  knows(digest: string): 'result' | 'lost' | 'old' | 'key' | undefined;
   /** The cache mounts that came with it; none when it cannot be read. */
   readonly mounts: Promise<readonly ImportedMount[]>;
   /** What it says of itself, if it says anything. */
@@ -91,6 +91,8 @@ function openImport(
 ): RemoteImport {
   /** By the digest of a step's records: the layers of each result. */
   const known = new Map<string, (readonly CacheLayer[])[]>();
+  /** Those of them that had a result which is too old. */
+  const old = new Set<string>();
   const { lost = new Set() } = given;
   const deps = { ...given, lost };
   const source = { kind: 'cache-source', id, ...placeName(place) } as const;
@@ -100,7 +102,7 @@ function openImport(
     );
     const { records, layers } = read;
     dateResults(records);
-    if (maxAge !== undefined) dropOlder(records, deps.now() - BigInt(Math.round(maxAge * 1e6)), vertex);
+    if (maxAge !== undefined) dropOlder(records, deps.now() - BigInt(Math.round(maxAge * 1e6)), old, vertex);
     for (const { digest, inputs, results } of records) {
       if (inputs.length === 0) continue;
       const all = known.get(digest) ?? [];
@@ -133,7 +135,8 @@ function openImport(
       const results = known.get(digest);
       if (results === undefined) return undefined;
       if (results.some(layers => layers.every(layer => !lost.has(layer.digest)))) return 'result';
-      return results.length > 0 ? 'lost' : 'key';
+      if (results.length > 0) return 'lost';
+      return old.has(digest) ? 'old' : 'key';
     },
   };
 }
@@ -273,12 +276,18 @@ function dateResults(records: readonly CacheRecordNode<CacheLayer>[]): void {
   }
 }
 
-/** Leaves out results that were made before a time. */
-function dropOlder(records: readonly CacheRecordNode<CacheLayer>[], oldest: Timestamp, vertex: CacheVertex): void {
+/** Leaves out results that were made before a time. @param old takes the records that had some */
+function dropOlder(
+  records: readonly CacheRecordNode<CacheLayer>[],
+  oldest: Timestamp,
+  old: Set<string>,
+  vertex: CacheVertex,
+): void {
   let dropped = 0;
-  for (const { results } of records) {
+  for (const { digest, results } of records) {
     const kept = results.filter(({ createdAt }) => createdAt >= oldest);
     dropped += results.length - kept.length;
+    if (kept.length < results.length) old.add(digest);
     results.splice(0, results.length, ...kept);
   }
   const [are, they] = dropped === 1 ? ['1 result is', 'it is'] : [`${dropped} results are`, 'they are'];
