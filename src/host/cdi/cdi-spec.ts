@@ -32,10 +32,9 @@ const NODE_TYPES = ['', 'b', 'c', 'u', 'p'];
  * @throws CdiSpecError
  */
 export async function parseCdiSpec(text: string): Promise<CdiSpec> {
-  const { parse } = await import('yaml');
+  const { parseYaml } = await import('./parse-yaml.ts');
   try {
-    const value: unknown = parse(text, { version: '1.1', maxAliasCount: 100, logLevel: 'error' });
-    const { version, ...spec } = readStrictly(value, '', readSpec);
+    const { version, ...spec } = readStrictly(parseYaml(text), '', readSpec);
     checkSpec(version, spec);
     return spec;
   } catch (cause) {
