@@ -1,3 +1,4 @@
+import { parseGoBool } from '../../wire/go-bool.ts';
 import type { LayerCompression } from '../../wire/oci/media-types.ts';
 
 /** An exporter attribute that cannot be obeyed. */
@@ -146,15 +147,12 @@ export function readEpoch(attributes: Attributes): number | null | undefined {
   return Number(text);
 }
 
-const TRUE = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
-const FALSE = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False']);
-
 /** A boolean attribute in Go's spellings; an empty one is true. @throws ExporterAttributeError for anything else. */
 export function readBoolean(attributes: Attributes, key: string, fallback: boolean): boolean {
   const text = attributes[key];
   if (text === undefined) return fallback;
-  if (text === '' || TRUE.has(text)) return true;
-  if (FALSE.has(text)) return false;
+  const said = text === '' || parseGoBool(text);
+  if (said !== undefined) return said;
   throw new ExporterAttributeError(`non-bool value specified for ${key}: ${JSON.stringify(text)} (use true or false)`);
 }
 

@@ -14,6 +14,7 @@ import type { Attestation, LayerBlob, PlatformResult } from '../../engine/export
 import type { BuildEvent, Timestamp } from '../../engine/status/event.ts';
 import type { DockerfilePlan, PlatformPlan } from '../../plan/frontend/plan-dockerfile.ts';
 import type { LoadedGraph, LoadedVertex } from '../../plan/llb/load.ts';
+import { parseGoBool } from '../../wire/go-bool.ts';
 import { diffIdsOf, parseImageConfig } from '../../wire/oci/image-config.ts';
 import { formatPlatform } from '../../wire/oci/platform.ts';
 import { newID } from './embedded-host.ts';
@@ -50,7 +51,7 @@ export function provenanceAttributes(
 ): string | undefined {
   const asked = request.attests.get('provenance');
   if (asked !== undefined) return asked;
-  if (/^(?:1|t|true)$/i.test(environment['BUILDX_NO_DEFAULT_ATTESTATIONS'] ?? '')) return undefined;
+  if (parseGoBool(environment['BUILDX_NO_DEFAULT_ATTESTATIONS'] ?? '')) return undefined;
   return request.outputs.some(({ attributes }) => attributes['push'] === 'true') ? DEFAULT_PROVENANCE : undefined;
 }
 

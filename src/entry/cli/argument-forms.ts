@@ -1,8 +1,6 @@
 import type { Command, Option } from 'commander';
+import { parseGoBool } from '../../wire/go-bool.ts';
 import { UsageError } from './errors.ts';
-
-const TRUE = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
-const FALSE = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False']);
 
 /**
  * A command line without the forms that docker's flags have and commander's lack: a flag that takes no value may be given as
@@ -50,7 +48,7 @@ function optionOf(command: Command, flag: string): Option | undefined {
 }
 
 function truth(flag: string, value: string): boolean {
-  if (TRUE.has(value)) return true;
-  if (FALSE.has(value)) return false;
+  const said = parseGoBool(value);
+  if (said !== undefined) return said;
   throw new UsageError(`${flag}=${value}: expected true or false`);
 }

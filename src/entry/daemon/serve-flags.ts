@@ -1,5 +1,7 @@
 import { deviceConfig } from '../../host/config/buildkitd-toml.ts';
 import type { DaemonConfig, DiskSpace } from '../../host/config/daemon-config.ts';
+import { given } from '../../wire/given.ts';
+import { parseGoBool } from '../../wire/go-bool.ts';
 
 /** The flags of `outcrop serve` as commander hands them over. */
 export interface ServeFlags {
@@ -92,10 +94,6 @@ function keepStorage(text: string | undefined): {
   };
 }
 
-function given<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
-  return value === undefined ? {} : ({ [key]: value } as { [P in K]?: V });
-}
-
 function commas(list: readonly string[] | undefined): string[] {
   return (list ?? []).flatMap(entry => entry.split(',')).filter(entry => entry !== '');
 }
@@ -107,5 +105,5 @@ function keyValue(text: string): [string, string] {
 }
 
 function isTrue(value: string | true): boolean {
-  return value === true || /^(1|t|true)$/i.test(value);
+  return value === true || parseGoBool(value) === true;
 }

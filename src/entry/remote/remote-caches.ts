@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { directoryReader, machineDirectories } from '../../engine/cache/remote/directory-place.ts';
 import { inVertex } from '../../engine/cache/remote/progress.ts';
 import type { EventSink } from '../../engine/status/event.ts';
+import { parseGoBool } from '../../wire/go-bool.ts';
 import type { Descriptor } from '../../wire/oci/descriptor.ts';
 import { type Digest, hexOf, isDigest } from '../../wire/oci/digest.ts';
 import { parseManifest } from '../../wire/oci/manifest.ts';
@@ -182,7 +183,7 @@ async function writtenManifest(
 }
 
 function isTrue(text: string | undefined): boolean {
-  return /^(?:1|t|true)$/i.test(text ?? '');
+  return parseGoBool(text ?? '') === true;
 }
 
 const FROM_ENVIRONMENT: Readonly<Record<string, readonly (readonly [attribute: string, variable: string])[]>> = {

@@ -1,11 +1,12 @@
 /** Why what steps begin with, images and other sources, is another one. */
+import { given } from '../../wire/given.ts';
 import type { StepRecord } from '../history/build-record.ts';
 import { type BuildView, isSource } from './build-view.ts';
 import type { BaseCause, Cause } from './cause.ts';
 import type { ComparisonReader } from './compare-steps.ts';
 import { stageOf, variablesIn } from './dockerfile-model.ts';
 import { baseOf, imageOf, partsOf } from './step-kind.ts';
-import { type Builds, given, globalVariableCauses, instructionCause } from './variables.ts';
+import { type Builds, globalVariableCauses, instructionCause } from './variables.ts';
 
 export interface BaseCauses {
   /** Why two sources that a step stands on, or only reads, differ; empty when they do not. */

@@ -1,5 +1,7 @@
 /** What makes a step of one build differ from the same step of an earlier one. */
+
 import type { KeyPart } from '../../engine/status/event.ts';
+import { given } from '../../wire/given.ts';
 import type { StepRecord } from '../history/build-record.ts';
 import { alignModels } from './align.ts';
 import { baseCauses } from './base-causes.ts';
@@ -10,7 +12,7 @@ import { type ContentCheck, fileChanges } from './file-changes.ts';
 import { lineageOf } from './lineage.ts';
 import { filesAsSelected } from './selected-files.ts';
 import { baseOf, isDirectory, isInline, partsOf } from './step-kind.ts';
-import { type Builds, given, type InstructionPair, instructionCause } from './variables.ts';
+import { type Builds, type InstructionPair, instructionCause } from './variables.ts';
 
 /** What comparing asks of the history. */
 export interface ComparisonReader {

@@ -1,10 +1,11 @@
 /** Why what a step says of itself, its definition, is another one. */
+
 import type { KeyPart } from '../../engine/status/event.ts';
+import { given } from '../../wire/given.ts';
 import type { Cause } from './cause.ts';
 import { variablesIn } from './dockerfile-model.ts';
 import {
   type Builds,
-  given,
   type InstructionPair,
   instructionCause,
   movedCause,

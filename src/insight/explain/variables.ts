@@ -1,4 +1,5 @@
 /** Why a variable that a step sees has another value. */
+import { given } from '../../wire/given.ts';
 import { shownValue } from '../history/secret-values.ts';
 import { type Alignment, isSame } from './align.ts';
 import type { BuildView } from './build-view.ts';
@@ -152,11 +153,6 @@ function argumentCause(name: string, { past, now }: Builds, values: Values): Cau
 
 function shown(name: string, value: string | undefined): string | undefined {
   return value === undefined ? undefined : shownValue(name, value);
-}
-
-/** A member that is there only with a value. */
-export function given<Name extends string>(name: Name, value: string | undefined): { [Key in Name]?: string } {
-  return value === undefined ? {} : ({ [name]: value } as { [Key in Name]?: string });
 }
 
 /** That an instruction stands elsewhere. */

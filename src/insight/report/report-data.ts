@@ -1,4 +1,5 @@
 /** What the report of a build shows. */
+import { given } from '../../wire/given.ts';
 import { shownSteps } from '../explain/build-view.ts';
 import { type CatalogueContext, surprisesAt } from '../explain/catalogue.ts';
 import type { Comparison } from '../explain/compare-steps.ts';
@@ -174,11 +175,6 @@ export function reportData({ context, images, past, log, labelOf }: ReportSource
     images,
     now,
   };
-}
-
-/** A member that is left out when there is nothing to say. */
-function given<Name extends string, Value>(name: Name, value: Value | undefined): { [Key in Name]?: Value } {
-  return value === undefined ? {} : ({ [name]: value } as { [Key in Name]?: Value });
 }
 
 function summaryOf({ number, status, startedAt, duration, context, counts }: BuildSummary): ReportBuild {

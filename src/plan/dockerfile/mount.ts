@@ -1,6 +1,7 @@
+import { parseGoBool } from '../../wire/go-bool.ts';
 import { CsvError, parseCsvRecord } from './csv.ts';
 import { DockerfileError, withLocation } from './error.ts';
-import { goQuote, parseGoBool } from './go-text.ts';
+import { goQuote } from './go-text.ts';
 import type { DeviceFlag, MountFlag, RunInstruction } from './instruction.ts';
 import { withSuggestion } from './suggest.ts';
 

@@ -1,6 +1,6 @@
 import { cleanPath } from '../../wire/fsutil/go-path.ts';
+import { parseGoBool } from '../../wire/go-bool.ts';
 import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
-import { parseGoBool } from '../dockerfile/go-text.ts';
 import { IgnoreFileError, readIgnoreFile } from '../dockerfile/ignore-file.ts';
 import { marshalGraph } from '../llb/definition.ts';
 import { fileVertex } from '../llb/file.ts';

@@ -1,7 +1,7 @@
+import { parseGoBool } from '../../wire/go-bool.ts';
 import type { Platform } from '../../wire/oci/descriptor.ts';
 import { normalizePlatform, parsePlatform } from '../../wire/oci/platform.ts';
 import { parseCsvRecord } from '../dockerfile/csv.ts';
-import { parseGoBool } from '../dockerfile/go-text.ts';
 import type { ExtraHost, LinuxResources, ResolveMode, Ulimit } from '../llb/index.ts';
 
 /** An option that the frontend cannot take. Messages are those of BuildKit. */

@@ -1,9 +1,10 @@
 /** Bills of materials: the program that lists what a tree of files is made of, as a step of the graph. */
+
+import { parseGoBool } from '../../wire/go-bool.ts';
 import type { Platform } from '../../wire/oci/descriptor.ts';
 import { formatReference, parseReference, withDefaultTag } from '../../wire/oci/reference.ts';
 import type { Definition } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { parseCsvRecord } from '../dockerfile/csv.ts';
-import { parseGoBool } from '../dockerfile/go-text.ts';
 import { SCAN_CONTEXT, SCAN_STAGE } from '../dockerfile/sbom-args.ts';
 import { compareBytewise } from '../llb/order.ts';
 import { image, marshal, run, type State, scratch } from '../llb/state.ts';

@@ -1,5 +1,7 @@
 /** Reads attributes of `--cache-to` and `--cache-from`. */
+
 import { suggest } from '../../../plan/dockerfile/suggest.ts';
+import { parseGoBool } from '../../../wire/go-bool.ts';
 import type { CompressionOptions } from '../../exporter/attributes.ts';
 
 /** A `--cache-to` or `--cache-from` that cannot be obeyed. */
@@ -23,8 +25,6 @@ export interface AttributeReader {
   compression(): CompressionOptions;
 }
 
-const trueWords = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
-const falseWords = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False']);
 const units: Readonly<Record<string, number>> = {
   ns: 1e-6,
   us: 1e-3,
@@ -75,8 +75,8 @@ export function attributeReader(subject: string, attributes: Readonly<Record<str
     boolean(key, fallback) {
       const value = attributes[key];
       if (value === undefined) return fallback;
-      if (trueWords.has(value)) return true;
-      if (falseWords.has(value)) return false;
+      const said = parseGoBool(value);
+      if (said !== undefined) return said;
       throw fail(`failed to parse ${key}: strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`);
     },
     positive(key) {
@@ -117,8 +117,8 @@ export function attributeReader(subject: string, attributes: Readonly<Record<str
   function force(): boolean {
     const value = attributes['force-compression'];
     if (value === undefined) return false;
-    if (value === '' || trueWords.has(value)) return true;
-    if (falseWords.has(value)) return false;
+    const said = value === '' || parseGoBool(value);
+    if (said !== undefined) return said;
     throw new CacheOptionsError(
       `non-bool value ${value} specified for force-compression: strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`,
     );

@@ -1,4 +1,5 @@
 /** All `--cache-from` and `--cache-to` of one build. */
+import { parseGoBool } from '../../../wire/go-bool.ts';
 import { type CacheExports, openCacheExports } from './export.ts';
 import { openCacheImports, type RemoteImport } from './import.ts';
 import { objectHttp } from './object-http.ts';
@@ -23,8 +24,6 @@ export async function earlierExports(imports: readonly RemoteImport[]): Promise<
   return (await Promise.all(imports.map(({ about }) => about))).flatMap(about => about ?? []);
 }
 
-const trueWords = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
-
 /**
  * Checks what a build asks for, and starts to read its sources.
  *
@@ -35,7 +34,7 @@ export function openBuildCaches(
   deps: Omit<CacheImportDeps & CacheExportDeps, 'http'>,
   signal: AbortSignal,
 ): BuildCaches {
-  const inline = trueWords.has(inlineArgument) ? [{ type: 'inline', attributes: {} }] : [];
+  const inline = parseGoBool(inlineArgument) ? [{ type: 'inline', attributes: {} }] : [];
   const http = objectHttp();
   const all = { ...deps, http };
   let imports: readonly RemoteImport[] = [];

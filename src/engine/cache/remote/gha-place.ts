@@ -1,5 +1,7 @@
 /** A cache in GitHub's cache service (remote-cache facts, section 15). */
+
 import { setTimeout as delay } from 'node:timers/promises';
+import { parseGoBool } from '../../../wire/go-bool.ts';
 import { digestOf, hexOf } from '../../../wire/oci/digest.ts';
 import { type AttributeReader, CacheOptionsError } from './attributes.ts';
 import { RemoteCacheError } from './content-place.ts';
@@ -18,7 +20,6 @@ export interface GhaPlace {
   readonly scopes: readonly { readonly scope: string; readonly canWrite: boolean }[];
 }
 
-const trueWords = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
 const versionOneHost = 'results-receiver.actions.githubusercontent.com';
 /** How long an export waits for another one that saves the same number, in milliseconds. */
 const mutablePatience = 15_000;
@@ -32,7 +33,7 @@ const canWriteBit = 2;
  * @throws CacheOptionsError
  */
 export function readGhaPlace(read: AttributeReader, env: NodeJS.ProcessEnv, now: Date): GhaPlace | string {
-  const asked = read.text('version') ?? (trueWords.has(env['ACTIONS_CACHE_SERVICE_V2'] ?? '') ? '2' : undefined);
+  const asked = read.text('version') ?? (parseGoBool(env['ACTIONS_CACHE_SERVICE_V2'] ?? '') ? '2' : undefined);
   if (asked !== undefined && asked !== '1' && asked !== '2') {
     throw new CacheOptionsError(`cache with type gha: version is 1 or 2, not ${asked}`);
   }

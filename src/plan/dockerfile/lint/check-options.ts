@@ -1,6 +1,7 @@
 import { trimGoSpace } from '../../../wire/fsutil/go-path.ts';
+import { parseGoBool } from '../../../wire/go-bool.ts';
 import { upToBlank } from '../directive.ts';
-import { goQuote, parseGoBool } from '../go-text.ts';
+import { goQuote } from '../go-text.ts';
 
 /** Which rules run, and whether a warning is an error. */
 export interface CheckOptions {

@@ -1,4 +1,5 @@
 import { type Credentials, credentialsFor, type DockerConfig } from '../../../host/config/docker-config.ts';
+import { parseGoBool } from '../../go-bool.ts';
 import { Code } from '../../grpc/code.ts';
 import { type Route, serviceRoutes } from '../../grpc/service.ts';
 import { StatusError } from '../../grpc/status.ts';
@@ -27,7 +28,6 @@ export interface AuthService extends AsyncDisposable {
 /** Helpers give tokens of five minutes. */
 const KEPT_MS = (4 * 60 + 50) * 1000;
 const SILENCE = 30_000;
-const TRUE = /^(?:1|t|true)$/i;
 
 /** Makes the service. */
 export function createAuthService({ config, configDirectory, env, onUse }: AuthOptions): AuthService {
@@ -52,7 +52,7 @@ export function createAuthService({ config, configDirectory, env, onUse }: AuthO
   }
 
   async function authority(host: string, salt: Uint8Array, signal: AbortSignal): Promise<TokenAuthority> {
-    if (TRUE.test(env['BUILDKIT_NO_CLIENT_TOKEN'] ?? ''))
+    if (parseGoBool(env['BUILDKIT_NO_CLIENT_TOKEN'] ?? ''))
       throw new StatusError(Code.unavailable, 'client side tokens disabled');
     const [credentials, seed] = await Promise.all([credentialsOf(host, signal), seeds.get(host, signal)]);
     return tokenAuthority(salt, hasSecret(credentials) ? seed : undefined);
