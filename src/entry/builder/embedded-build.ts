@@ -10,7 +10,7 @@ import { createExporter, type ExportContext, type Exporter } from '../../engine/
 import type { Attestation, BuildOutput, PlatformResult } from '../../engine/exporter/result.ts';
 import { type Ref, scratch } from '../../engine/ops/ref.ts';
 import type { CacheKey } from '../../engine/solver/key.ts';
-import type { EventSink, PlanEvent } from '../../engine/status/event.ts';
+import type { EventSink } from '../../engine/status/event.ts';
 import { type DockerfilePlan, type PlatformPlan, planDockerfile } from '../../plan/frontend/plan-dockerfile.ts';
 import { CORE_SCAN } from '../../plan/frontend/sbom.ts';
 import type { LoadedGraph } from '../../plan/llb/load.ts';
@@ -25,6 +25,7 @@ import type { Engine } from './engine.ts';
 import { fillingEngine } from './filling-engine.ts';
 import { frontendRequest } from './frontend-options.ts';
 import { checkNoCacheStages } from './no-cache-stages.ts';
+import { planEvent } from './plan-event.ts';
 import type { BuildRequest, BuildResult } from './request.ts';
 import { resultFiles } from './result-files.ts';
 import { tellImports } from './tell-imports.ts';
@@ -131,15 +132,6 @@ async function attemptBuild(
   } catch (error) {
     throw errors.errorOf(error, signal);
   }
-}
-
-/** What the Dockerfile became, for those who explain a build later. */
-function planEvent({ dockerfile: { filename, data }, platforms }: DockerfilePlan): PlanEvent {
-  return {
-    kind: 'plan',
-    dockerfile: { filename, data, language: 'Dockerfile' },
-    platforms: platforms.map(({ id, steps }) => ({ id, steps })),
-  };
 }
 
 /** Tells each vertex's place in the Dockerfile, by its instruction's line. */

@@ -11,6 +11,7 @@ import { openEmbeddedSession } from './embedded-session.ts';
 import type { Engine } from './engine.ts';
 import { frontendRequest } from './frontend-options.ts';
 import { checkNoCacheStages } from './no-cache-stages.ts';
+import { planEvent } from './plan-event.ts';
 import type { BuildRequest } from './request.ts';
 import { solverVertices, WouldRunError } from './solver-graph.ts';
 import { tellImports } from './tell-imports.ts';
@@ -58,9 +59,9 @@ export async function runEmbeddedPlan(
     );
     imports = caches.imports;
     const plan = await planDockerfile(host, frontend.options, signal, () => undefined);
-    const { filename, data } = plan.dockerfile;
+    const { data } = plan.dockerfile;
     checkNoCacheStages(request, data);
-    told({ kind: 'plan', dockerfile: { filename, data, language: 'Dockerfile' }, platforms: plan.platforms });
+    told(planEvent(plan));
     for (const { definition } of plan.platforms) {
       if (definition.def.length === 0) continue;
       const graph = await load(definition);

@@ -3,6 +3,7 @@
  * solver are the real ones, so every step gets the key that it would have; only what is read of a step's result has no
  * content key.
  */
+
 import { memoryKeyStore } from '../../engine/cache/memory-key-store.ts';
 import type { Ref, SnapshotRef } from '../../engine/ops/ref.ts';
 import type { LocalCache } from '../../engine/solver/cache.ts';
@@ -18,6 +19,7 @@ import { type EmbeddedSession, openEmbeddedSession } from './embedded-session.ts
 import type { Engine } from './engine.ts';
 import { type FrontendRequest, frontendRequest } from './frontend-options.ts';
 import { checkNoCacheStages } from './no-cache-stages.ts';
+import { planEvent } from './plan-event.ts';
 import type { BuildRequest } from './request.ts';
 import { isSource, resolveBuildOp, solverEdge } from './solver-graph.ts';
 
@@ -69,9 +71,9 @@ export async function runSupposedBuild<T>(
     );
     const { host, job, context, load } = session;
     const plan = await planDockerfile(host, frontend.options, signal, () => undefined);
-    const { filename, data } = plan.dockerfile;
+    const { data } = plan.dockerfile;
     checkNoCacheStages(request, data);
-    emit({ kind: 'plan', dockerfile: { filename, data, language: 'Dockerfile' }, platforms: plan.platforms });
+    emit(planEvent(plan));
     for (const { definition } of plan.platforms) {
       if (definition.def.length > 0) await job.build(solverEdge(await load(definition), context), signal);
     }

@@ -11,6 +11,7 @@ import { DefinitionError } from '../../plan/llb/load.ts';
 import { goJson } from '../../wire/oci/go-json.ts';
 import { type Definition, type SourceInfo, SourceInfoSchema } from '../../wire/proto/gen/pb/ops_pb.ts';
 import { embeddedHost } from '../builder/embedded-host.ts';
+import { planEvent } from '../builder/plan-event.ts';
 import { warningEvent } from '../builder/warning-event.ts';
 import { hasLlbCapability } from './capabilities.ts';
 import type { ClientBuild, FrontendRequest } from './client-build.ts';
@@ -61,12 +62,7 @@ export async function runDockerfileFrontend(
     const plan = await planDockerfile(ownHost, options, signal, (warning, file) =>
       build.emit(warningEvent(warning, { dockerfile: file })),
     );
-    const { filename: name, data } = plan.dockerfile;
-    build.emit({
-      kind: 'plan',
-      dockerfile: { filename: name, data, language: 'Dockerfile' },
-      platforms: plan.platforms,
-    });
+    build.emit(planEvent(plan));
     return await planResult(build, plan, { frontend: NAME, options, inputs: build.callsOf(inputs) });
   } catch (error) {
     if (signal.aborted) throw error;
