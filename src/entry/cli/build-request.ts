@@ -212,12 +212,15 @@ async function sources(
   };
 }
 
+/** How long a server may take to send a Dockerfile, in milliseconds. */
+const DOCKERFILE_PATIENCE = 60_000;
+
 /** The Dockerfile of standard input or of a URL, where `--file` names one of them. @throws UsageError */
 async function dockerfileText(file: string | undefined): Promise<DockerfileSource | undefined> {
   if (file === '-') return { kind: 'text', text: await readStandardInput() };
   if (file === undefined || !/^https?:\/\//.test(file)) return undefined;
   try {
-    const response = await fetch(file);
+    const response = await fetch(file, { signal: AbortSignal.timeout(DOCKERFILE_PATIENCE) });
     if (!response.ok) throw new Error(`the server answers ${response.status}`);
     return { kind: 'text', text: await response.bytes() };
   } catch (cause) {
