@@ -96,7 +96,7 @@ export function idIn<R>(store: KeyStore, key: CacheKey<R>): string {
 }
 
 /**
- * BuildKit's rule, odd as it is: any key of the first input has to lead there, and every key of each further input. But
+ * BuildKit's rule, odd as it is: one key of the first input has to lead there, and every key of each further input. But
  * where the content of an input is known it alone decides: what its definition leads to may be of other content.
  */
 function idByLinks<R>(store: KeyStore, key: CacheKey<R>): string {

@@ -12,7 +12,6 @@ export function addBuildCommand(program: Command): void {
   const build = program.command('build');
   for (const option of IDLE_FLAGS) build.addOption(option);
   build
-
     .alias('b')
     .summary('build an image from a Dockerfile')
     .description(

@@ -109,7 +109,7 @@ async function parseDaemonConfig(text: string, source: string): Promise<DaemonCo
     logFormat: textOf(log['format'], 'log.format') ?? 'text',
     logLevel: textOf(log['level'], 'log.level') ?? (root['debug'] === true ? 'debug' : 'info'),
     entitlements: read.strings(root['insecure-entitlements'], 'insecure-entitlements'),
-    ...{ proxyNetwork: false, ...read.flag('proxyNetwork', root['proxyNetwork'], 'proxyNetwork') },
+    proxyNetwork: read.flag('proxyNetwork', root['proxyNetwork'], 'proxyNetwork').proxyNetwork ?? false,
     historyMaxAge: duration(history['maxAge'], 'history.maxAge') ?? 48 * HOUR,
     historyMaxEntries: number(history['maxEntries'], 'history.maxEntries') ?? 50,
     dns: {

@@ -264,14 +264,12 @@ export function explainBuild(build: BuildSummary, sources: ExplainSources, again
   function madeAnew(step: number, past: number): RecordCause | undefined {
     for (const input of view.steps[step]?.inputs ?? []) {
       const { record, places = [], name = '' } = view.steps[view.resolve(input)] ?? {};
-      const { number: build } =
-        candidates.find(
-          candidate =>
-            candidate.number > past &&
-            viewOf(candidate).steps.some(one => one.forced && one.outcome === 'ran' && one.record === record),
-        ) ?? {};
-      if (record !== undefined && build !== undefined)
-        return { kind: 'record', reason: 'made-anew', build, detail: places[0]?.text ?? name };
+      if (record === undefined) continue;
+      const isMadeIn = ({ forced, outcome, record: made }: StepRecord) =>
+        forced && outcome === 'ran' && made === record;
+      const maker = candidates.find(one => one.number > past && viewOf(one).steps.some(isMadeIn));
+      if (maker !== undefined)
+        return { kind: 'record', reason: 'made-anew', build: maker.number, detail: places[0]?.text ?? name };
     }
     return undefined;
   }
