@@ -1,7 +1,7 @@
 /** Git bundles: a repository's history in one file, to be fetched from, or made. */
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { chmod, copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -11,7 +11,7 @@ import { parseReference } from '../../wire/oci/reference.ts';
 import { type BlobPlaces, openBlob } from './blob.ts';
 import type { GitCli } from './git-cli.ts';
 import { type GitIdentifier, type GitMetadata, isObjectId } from './git-key.ts';
-import type { GitRepository } from './git-repository.ts';
+import { contains, type GitRepository, makeRepository } from './git-repository.ts';
 import { SourceError } from './source-key.ts';
 
 /** A bundle whose history can be fetched from a URL of this machine until it is disposed. */
@@ -45,21 +45,13 @@ export async function stageBundle(
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new SourceError(`failed to fetch git bundle ${name}: ${reason}`, { cause });
   }
-  const repository = await makeRepository(
-    join(directory.path, 'repo.git'),
-    await holdsSha256(file, git, signal),
-    git,
-    signal,
-  );
-  await repository.git.run(['fetch', '--quiet', file, '+refs/*:refs/*'], signal);
-  try {
-    await repository.git.run(['cat-file', '-e', `${id.checksum}^{commit}`], signal);
-  } catch (cause) {
-    if (!(cause instanceof SourceError)) throw cause;
-    throw new SourceError(`commit ${id.checksum} not found in bundle ${name}`, { cause });
-  }
+  const dir = join(directory.path, 'repo.git');
+  const staged = await makeRepository(dir, await holdsSha256(file, git, signal), git, signal);
+  await staged.run(['fetch', '--quiet', file, '+refs/*:refs/*'], signal);
+  if (!(await contains(staged, id.checksum, signal)))
+    throw new SourceError(`commit ${id.checksum} not found in bundle ${name}`);
   const owned = made.move();
-  return { url: `file://${repository.dir}`, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { url: `file://${dir}`, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /**
@@ -84,12 +76,12 @@ export async function writeBundle(
   const temporary = `refs/outcrop/${object}`;
   await repository.git.run(['update-ref', temporary, revision], signal);
   try {
-    await fresh.git.run(['fetch', '--quiet', '--no-tags', `file://${repository.dir}`, `${temporary}:${ref}`], signal);
+    await fresh.run(['fetch', '--quiet', '--no-tags', `file://${repository.dir}`, `${temporary}:${ref}`], signal);
   } finally {
     await repository.git.run(['update-ref', '-d', temporary], signal);
   }
   const file = join(directory.path, 'out.bundle');
-  await fresh.git.run(['bundle', 'create', '--quiet', file, ref], signal);
+  await fresh.run(['bundle', 'create', '--quiet', file, ref], signal);
   await copyFile(file, join(target, 'bundle'));
   await chmod(join(target, 'bundle'), 0o644);
 }
@@ -137,19 +129,6 @@ async function holdsSha256(file: string, git: GitCli, signal: AbortSignal): Prom
   const object = listing.split('\t')[0] ?? '';
   if (!isObjectId(object)) throw new SourceError(`failed to inspect git bundle ${file}: no refs found`);
   return object.length === 64;
-}
-
-async function makeRepository(
-  dir: string,
-  isSha256: boolean,
-  git: GitCli,
-  signal: AbortSignal,
-): Promise<{ readonly dir: string; readonly git: GitCli }> {
-  await mkdir(dir, { mode: 0o700 });
-  const own = git.with({ gitDir: dir });
-  const format = isSha256 ? ['--object-format=sha256'] : [];
-  await own.run(['-c', 'init.defaultBranch=master', 'init', '--quiet', '--bare', ...format], signal);
-  return { dir, git: own };
 }
 
 async function temporaryDirectory(): Promise<AsyncDisposable & { readonly path: string }> {

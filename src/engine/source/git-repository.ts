@@ -83,16 +83,22 @@ async function initialise(dir: string, sha256: boolean, git: GitCli, signal: Abo
   if (existsSync(join(dir, 'HEAD'))) return;
   const fresh = `${dir}.new`;
   await rm(fresh, { recursive: true, force: true });
-  await mkdir(fresh, { mode: 0o700 });
-  const format = sha256 ? ['--object-format=sha256'] : [];
-  await git
-    .with({ gitDir: fresh })
-    .run(['-c', 'init.defaultBranch=master', 'init', '--quiet', '--bare', ...format], signal);
+  await makeRepository(fresh, sha256, git, signal);
   await rm(dir, { recursive: true, force: true });
   await rename(fresh, dir);
 }
 
-async function contains(git: GitCli, object: string, signal: AbortSignal): Promise<boolean> {
+/** Makes an empty bare repository; the git for it. @param dir must not exist */
+export async function makeRepository(dir: string, sha256: boolean, git: GitCli, signal: AbortSignal): Promise<GitCli> {
+  await mkdir(dir, { mode: 0o700 });
+  const own = git.with({ gitDir: dir });
+  const format = sha256 ? ['--object-format=sha256'] : [];
+  await own.run(['-c', 'init.defaultBranch=master', 'init', '--quiet', '--bare', ...format], signal);
+  return own;
+}
+
+/** Whether a repository has a commit. */
+export async function contains(git: GitCli, object: string, signal: AbortSignal): Promise<boolean> {
   try {
     await git.with({ output: () => {} }).run(['cat-file', '-e', `${object}^{commit}`], signal);
     return true;
