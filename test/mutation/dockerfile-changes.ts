@@ -5,6 +5,7 @@ import {
   isUsedBelow,
   isVariable,
   lineChange,
+  lineRemoval,
   linesOf,
   type Maker,
   ofDockerfile,
@@ -182,13 +183,7 @@ export const dockerfileChanges: Readonly<Record<string, Maker>> = {
   'remove an instruction': (state, pick) => {
     const [index, line] = pick(linesOf(state, /^RUN echo \w+ > \/tmp/)) ?? [];
     if (index === undefined || line === undefined) return undefined;
-    return {
-      what: `remove line ${index + 1}, ${line}`,
-      apply: () => removeLine(state, index),
-      about: [line],
-      isCause: ofDockerfile(state, isInstruction(line, 'removed')),
-      mayBeSilent: true,
-    };
+    return lineRemoval(state, index, line);
   },
 
   'swap two instructions': (state, pick) => {

@@ -1,5 +1,16 @@
 /** Changes to files of a build context. */
-import { directoryOf, filesOf, isAspect, isContent, isFile, isMade, isRead, type Maker, silent } from './mutation.ts';
+import {
+  directoryOf,
+  fileRemoval,
+  filesOf,
+  isAspect,
+  isContent,
+  isFile,
+  isMade,
+  isRead,
+  type Maker,
+  silent,
+} from './mutation.ts';
 
 export const fileChanges: Readonly<Record<string, Maker>> = {
   'edit a file': (state, pick, fresh) => {
@@ -76,14 +87,7 @@ export const fileChanges: Readonly<Record<string, Maker>> = {
 
   'remove a file': (state, pick) => {
     const [path] = pick(filesOf(state, one => isMade(one) && isRead(state.entry, one))) ?? [];
-    if (path === undefined) return undefined;
-    return {
-      what: `remove ${path}`,
-      apply: () => state.files.delete(path),
-      about: [path],
-      isCause: isFile(path, ({ change }) => change === 'removed'),
-      mayBeSilent: true,
-    };
+    return path === undefined ? undefined : fileRemoval(state, path);
   },
 
   'rename a file': (state, pick, fresh) => {

@@ -124,3 +124,25 @@ export function lineChange(state: State, index: number, line: string, cause = li
     isCause: ofDockerfile(state, isInstruction(cause, 'changed')),
   };
 }
+
+/** A line that is gone. */
+export function lineRemoval(state: State, index: number, line: string): Mutation {
+  return {
+    what: `remove line ${index + 1}, ${line}`,
+    apply: () => removeLine(state, index),
+    about: [line],
+    isCause: ofDockerfile(state, isInstruction(line, 'removed')),
+    mayBeSilent: true,
+  };
+}
+
+/** A file or link that is gone. */
+export function fileRemoval(state: State, path: string): Mutation {
+  return {
+    what: `remove ${path}`,
+    apply: () => state.files.delete(path),
+    about: [path],
+    isCause: isFile(path, ({ change }) => change === 'removed'),
+    mayBeSilent: true,
+  };
+}

@@ -5,11 +5,11 @@ import {
   isUsedBelow,
   isVariable,
   lineChange,
+  lineRemoval,
   linesOf,
   type Maker,
   type Mutation,
   ofDockerfile,
-  removeLine,
   replaceLine,
   silent,
 } from './mutation.ts';
@@ -148,15 +148,8 @@ export const stageChanges: Readonly<Record<string, Maker>> = {
     };
     const [index, line] = pick(linesOf(state, /^RUN echo v\w+ > \/?[\w.]+$/).filter(([, one]) => !isUsed(one))) ?? [];
     if (index === undefined || line === undefined || state.entry.inContext) return undefined;
-    return {
-      what: `remove line ${index + 1}, ${line}`,
-      apply: () => removeLine(state, index),
-      about: [line],
-      isCause: isInstruction(line, 'removed'),
-      mayBeSilent: true,
-      // What is left is too little to change for long.
-      isLast: true,
-    };
+    // What is left is too little to change for long.
+    return { ...lineRemoval(state, index, line), isLast: true };
   },
 
   'add a directory, user or shell': (state, pick, fresh) => {
@@ -169,13 +162,7 @@ export const stageChanges: Readonly<Record<string, Maker>> = {
   'remove a directory, user or shell': (state, pick) => {
     const [index, line] = pick(linesOf(state, SETTINGS)) ?? [];
     if (index === undefined || line === undefined || state.entry.name.startsWith('user')) return undefined;
-    return {
-      what: `remove line ${index + 1}, ${line}`,
-      apply: () => removeLine(state, index),
-      about: [line],
-      isCause: isInstruction(line, 'removed'),
-      mayBeSilent: true,
-    };
+    return lineRemoval(state, index, line);
   },
 
   'add metadata': (state, pick, fresh) => {

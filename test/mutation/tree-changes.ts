@@ -1,5 +1,18 @@
 /** Changes to the directories and links of a build context, to what files are, and to what is ignored. */
-import { directoryOf, filesOf, isAspect, isContent, isFile, isMade, isRead, type Maker, silent } from './mutation.ts';
+
+import type { CorpusFile } from './corpus.ts';
+import {
+  directoryOf,
+  fileRemoval,
+  filesOf,
+  isAspect,
+  isContent,
+  isFile,
+  isMade,
+  isRead,
+  type Maker,
+  silent,
+} from './mutation.ts';
 import type { State } from './state.ts';
 
 export const treeChanges: Readonly<Record<string, Maker>> = {
@@ -97,7 +110,7 @@ export const treeChanges: Readonly<Record<string, Maker>> = {
   },
 
   'put a file in the place of a link': (state, pick, fresh) => {
-    const [path] = pick([...state.files].filter(([one, { link }]) => link && isRead(state.entry, one))) ?? [];
+    const [path] = pick(linksOf(state)) ?? [];
     if (path === undefined) return undefined;
     return {
       what: `a file in the place of ${path}`,
@@ -108,15 +121,8 @@ export const treeChanges: Readonly<Record<string, Maker>> = {
   },
 
   'remove a link': (state, pick) => {
-    const [path] = pick([...state.files].filter(([one, { link }]) => link && isRead(state.entry, one))) ?? [];
-    if (path === undefined) return undefined;
-    return {
-      what: `remove ${path}`,
-      apply: () => state.files.delete(path),
-      about: [path],
-      isCause: isFile(path, ({ change }) => change === 'removed'),
-      mayBeSilent: true,
-    };
+    const [path] = pick(linksOf(state)) ?? [];
+    return path === undefined ? undefined : fileRemoval(state, path);
   },
 
   'add a hard link': (state, pick, fresh) => {
@@ -209,4 +215,8 @@ export const treeChanges: Readonly<Record<string, Maker>> = {
 
 function isEmpty({ files, directories }: State, path: string): boolean {
   return ![...files.keys(), ...directories.keys()].some(one => one.startsWith(`${path}/`));
+}
+
+function linksOf(state: State): (readonly [string, CorpusFile])[] {
+  return [...state.files].filter(([path, { link }]) => link && isRead(state.entry, path));
 }
